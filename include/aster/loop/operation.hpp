@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace aster::inline v0 {
+
+/// A socket of the system; what `fileno()` gives and `add_reader` takes.
+#if defined(_WIN32)
+using native_socket = std::uintptr_t;
+#else
+using native_socket = int;
+#endif
+
+/// One request to a back end: "receive into these bytes", "accept one
+/// connection". Completion-shaped: whoever submits it is told once, by
+/// `complete`, when it is over.
+///
+/// The record and the bytes it points at belong to the back end from
+/// `IoBackend::submit` until the terminal completion, or until a
+/// `cancel` or `reclaim` that says they are free. They live in the waiter's
+/// coroutine frame or in the transport: submitting allocates nothing.
+///
+/// Thread rule: loop thread only. `complete` is called from inside
+/// `IoBackend::poll`, never from `submit`; it may submit and cancel operations
+/// (this one included), but does not run user code: it marks a task or handle
+/// ready.
+class Operation {
+ public:
+  enum class Kind : std::uint8_t {
+    /// `result` is the accepted socket (non-blocking, close-on-exec).
+    accept,
+    /// Connects to `address`/`address_size`; `result` is 0.
+    connect,
+    /// Receives at most `size` bytes into `data`. When `data` is null the back
+    /// end lends its own buffer: `lent` is a view of what arrived, valid only
+    /// until `complete` returns. `result` is the number of bytes, 0 at the end
+    /// of the stream.
+    recv,
+    /// Sends at most `size` bytes from `data`; `result` is the number sent,
+    /// which may be fewer.
+    send,
+    /// Waits until `fd` can be read (or has failed or hung up); `result` is 0.
+    poll_in,
+    /// Waits until `fd` can be written (or has failed or hung up); `result` is 0.
+    poll_out,
+  };
+
+  using Complete = void (*)(Operation&) noexcept;
+
+  Operation() noexcept = default;
+  explicit Operation(Complete on_complete) noexcept : complete(on_complete) {}
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  /// True between a `submit` that returned false and the terminal completion.
+  [[nodiscard]] bool is_pending() const noexcept { return pending; }
+
+  // The request, written by the owner before `submit`.
+  Kind kind = Kind::recv;
+  native_socket fd = static_cast<native_socket>(-1);
+  char* data = nullptr;       ///< `send` only reads it.
+  std::size_t size = 0;       ///< Bytes at `data`; with lent buffers the most wanted.
+  const void* address = nullptr;    ///< `connect`: a sockaddr, owned by the submitter.
+  std::uint32_t address_size = 0;   ///< `connect`: its size in bytes.
+  Complete complete = nullptr;
+
+  // The outcome, written by the back end.
+  std::int64_t result = 0;    ///< >= 0: as `kind` says; < 0: minus the error number.
+  std::string_view lent;      ///< `recv` without `data`.
+
+  // The back end's own while pending.
+  bool pending = false;
+  Operation* next = nullptr;
+  std::uint64_t tag = 0;
+};
+
+}  // namespace aster::inline v0

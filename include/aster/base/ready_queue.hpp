@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+
+#include <cstdint>
+
+namespace aster::inline v0::detail {
+
+class Runnable;
+
+/// What a kind of runnable does when its turn comes, and when it never will.
+struct RunnableOps {
+  /// Runs it. The node is out of the queue and may queue itself again. What it
+  /// throws leaves `run_forever` (base errors only; the rest is reported).
+  void (*run)(Runnable&);
+  /// The loop closes: gives up what the node owns without running it.
+  void (*drop)(Runnable&) noexcept;
+};
+
+/// A node of the ready queue, embedded in tasks, handles and callbacks so that
+/// scheduling allocates nothing. In at most one queue at a time.
+class Runnable {
+ public:
+  explicit constexpr Runnable(const RunnableOps* ops) noexcept : ops_(ops) {}
+  Runnable(const Runnable&) = delete;
+  Runnable& operator=(const Runnable&) = delete;
+
+  void run() { ops_->run(*this); }
+  void drop() noexcept { ops_->drop(*this); }
+
+ protected:
+  ~Runnable() = default;
+  const RunnableOps* ops_;
+
+ private:
+  friend class ReadyQueue;
+  friend class Inbox;
+  Runnable* next_ = nullptr;
+};
+
+/// A first-in first-out list of runnables, owned by one thread.
+class ReadyQueue {
+ public:
+  ReadyQueue() noexcept = default;
+  ReadyQueue(const ReadyQueue&) = delete;
+  ReadyQueue& operator=(const ReadyQueue&) = delete;
+
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+
+  void push(Runnable& node) noexcept {
+    node.next_ = nullptr;
+    *tail_ = &node;
+    tail_ = &node.next_;
+  }
+
+  /// The oldest node; the queue must not be empty.
+  Runnable& pop() noexcept {
+    Runnable& node = *head_;
+    head_ = node.next_;
+    if (head_ == nullptr) tail_ = &head_;
+    return node;
+  }
+
+  /// Takes all nodes of `other` (its oldest first), behind ours.
+  void append(ReadyQueue& other) noexcept {
+    if (other.empty()) return;
+    *tail_ = other.head_;
+    tail_ = other.tail_;
+    other.head_ = nullptr;
+    other.tail_ = &other.head_;
+  }
+
+  /// Takes all nodes of `other`, before ours.
+  void prepend(ReadyQueue& other) noexcept {
+    if (other.empty()) return;
+    other.append(*this);
+    append(other);
+  }
+
+ private:
+  Runnable* head_ = nullptr;
+  Runnable** tail_ = &head_;  // The link that the next push fills.
+};
+
+}  // namespace aster::inline v0::detail

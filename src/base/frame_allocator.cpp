@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// Free lists by size class. The per-thread state is constant-initialised and
+// trivially destructible, so that it may be used at any moment of a thread's
+// life; a second thread-local object, touched when the lists are first filled,
+// empties them when the thread ends, after which memory comes from and goes
+// to malloc. Sanitizers and valgrind must see every use after free, so there the
+// lists are off.
+#include <aster/base/error.hpp>
+#include <aster/base/frame_allocator.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ASTER_RECYCLE_FRAMES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define ASTER_RECYCLE_FRAMES 0
+#endif
+#endif
+#if !defined(ASTER_RECYCLE_FRAMES)
+#define ASTER_RECYCLE_FRAMES 1
+#endif
+
+namespace aster::inline v0 {
+namespace {
+
+constexpr std::size_t step = 32;               // Bytes between two classes.
+constexpr std::size_t class_count = 64;        // Up to 2 KiB; larger ones use malloc.
+constexpr std::size_t bytes_max = 32u << 20u;  // Kept by one thread over all classes.
+
+struct Free {
+  Free* next;
+};
+
+struct Lists {
+  std::array<Free*, class_count + 1> heads;  // By class; class k holds k * step bytes.
+  std::size_t bytes;                         // In all lists together.
+  bool watched;                              // The thread-exit hook is armed.
+  bool ended;                                // The thread is ending: lists stay empty.
+};
+
+constinit thread_local Lists lists{};
+
+struct ExitHook {
+  ExitHook() noexcept = default;
+  ~ExitHook() {
+    lists.ended = true;
+    for (Free*& head : lists.heads) {
+      while (head != nullptr) {
+        Free* block = head;
+        head = block->next;
+        std::free(block);
+      }
+    }
+    lists.bytes = 0;
+  }
+};
+
+struct Hooks {
+  void* (*allocate)(std::size_t);
+  void (*release)(void*, std::size_t) noexcept;
+};
+// Set once before use, hence plain; `used` only catches the mistake.
+constinit Hooks hooks{};
+constinit std::atomic<bool> used{false};
+
+void* from_malloc(std::size_t size) {
+  void* memory = std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+[[gnu::noinline]] void* allocate_slowly(std::size_t size, std::size_t rounded) {
+  if (!used.load(std::memory_order_relaxed)) used.store(true, std::memory_order_relaxed);
+  if (hooks.allocate != nullptr) return hooks.allocate(size);
+  return from_malloc(rounded);
+}
+
+[[gnu::noinline]] void arm_exit_hook() noexcept {
+  static thread_local ExitHook hook;
+  static_cast<void>(hook);
+  lists.watched = true;
+}
+
+}  // namespace
+
+void set_frame_allocator(void* (*allocate)(std::size_t),
+                         void (*release)(void*, std::size_t) noexcept) {
+  if (allocate == nullptr || release == nullptr) {
+    throw ValueError("set_frame_allocator: a null function");
+  }
+  if (used.load(std::memory_order_relaxed)) {
+    throw RuntimeError("set_frame_allocator: frames have been allocated already");
+  }
+  hooks = {allocate, release};
+}
+
+namespace detail {
+
+void* allocate_frame(std::size_t size) {
+  const std::size_t index = (size + step - 1) / step;
+  if (ASTER_RECYCLE_FRAMES != 0 && index <= class_count) {
+    Lists& mine = lists;
+    if (Free* block = mine.heads[index]; block != nullptr) [[likely]] {
+      mine.heads[index] = block->next;
+      mine.bytes -= index * step;
+      return block;
+    }
+  }
+  return allocate_slowly(size, index * step);
+}
+
+void release_frame(void* memory, std::size_t size) noexcept {
+  const std::size_t index = (size + step - 1) / step;
+  if (hooks.release != nullptr) [[unlikely]] {
+    hooks.release(memory, size);
+    return;
+  }
+  if (ASTER_RECYCLE_FRAMES != 0 && index <= class_count) {
+    Lists& mine = lists;
+    if (!mine.watched && !mine.ended) [[unlikely]] arm_exit_hook();
+    if (mine.bytes < bytes_max && !mine.ended) [[likely]] {
+      auto* block = static_cast<Free*>(memory);
+      block->next = mine.heads[index];
+      mine.heads[index] = block;
+      mine.bytes += index * step;
+      return;
+    }
+  }
+  std::free(memory);
+}
+
+}  // namespace detail
+}  // namespace aster::inline v0

@@ -3,6 +3,7 @@
 
 #include <aster/base/config.hpp>
 #include <aster/base/time.hpp>
+#include <aster/base/waker.hpp>
 #include <aster/loop/operation.hpp>
 
 #include <cstddef>
@@ -22,17 +23,6 @@ enum class Backend : std::uint8_t {
   kqueue,     ///< BSD and macOS.
   io_uring,   ///< Linux.
   iocp,       ///< Windows.
-};
-
-/// Interrupts a back end's wait from another thread or a signal handler.
-/// Shared by the loop and whoever may post to it, so that a late `wake` never
-/// touches a destroyed loop.
-class ASTER_API Waker {
- public:
-  virtual ~Waker();
-  /// Makes the present or next wait return soon. Any thread; async-signal-safe
-  /// on real back ends; several calls before the wait count as one.
-  virtual void wake() noexcept = 0;
 };
 
 /// Told by the back end, once per poll, that a watched descriptor is ready;

@@ -16,6 +16,26 @@ namespace aster::inline v0::detail {
 template <class Awaiter>
 class ForeignAwaiter;
 
+/// An awaiter that lives elsewhere. Given to `co_await` in its place, as g++ 12
+/// copies an awaiter that `await_transform` returns by reference.
+template <class Inner>
+class AwaiterRef {
+ public:
+  using aster_awaiter = void;
+  explicit AwaiterRef(Inner& inner) noexcept : inner_(inner) {}
+  [[nodiscard]] bool await_ready() noexcept(noexcept(std::declval<Inner&>().await_ready())) {
+    return inner_.await_ready();
+  }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> handle) {
+    return inner_.await_suspend(handle);
+  }
+  decltype(auto) await_resume() { return inner_.await_resume(); }
+
+ private:
+  Inner& inner_;
+};
+
 /// The part of every promise that drivers know. Derive a promise from it and a
 /// coroutine type of your own runs under any driver and can await everything
 /// here. Must be the promise's first base, and the promise aligned to at most 16.
@@ -49,7 +69,7 @@ class ASTER_API PromiseBase {
         return ForeignAwaiter<Found>(get_awaiter(std::forward<T>(value)));
       }
     } else if constexpr (NativeAwaiter<T>) {
-      return static_cast<T&&>(value);
+      return AwaiterRef<std::remove_reference_t<T>>(value);
     } else {
       return ForeignAwaiter<T&&>(static_cast<T&&>(value));
     }

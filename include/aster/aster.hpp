@@ -7,6 +7,10 @@
 // base
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
+#include <aster/base/frame_allocator.hpp>
+#include <aster/base/function.hpp>
+#include <aster/base/intrusive_list.hpp>
+#include <aster/base/ready_queue.hpp>
 #include <aster/base/time.hpp>
 // loop
 #include <aster/loop/backend.hpp>

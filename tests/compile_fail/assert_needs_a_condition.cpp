@@ -5,7 +5,8 @@ void uses_assert() {
   ASTER_ASSERT(true);
 #ifdef WRONG_1
   // ERROR: convert|contextually
-  struct NotACondition {} thing;
+  struct NotACondition {
+  } thing;
   ASTER_ASSERT(thing);
 #endif
 }

@@ -191,8 +191,6 @@ bool is_cancelled_error(const std::exception_ptr& error) noexcept {
   return holds<CancelledError>(error);
 }
 
-void Delay::throw_nan(const char* call) {
-  throw ValueError(std::string(call) + ": delay is NaN");
-}
+void Delay::throw_nan(const char* call) { throw ValueError(std::string(call) + ": delay is NaN"); }
 
 }  // namespace aster::inline v0

@@ -71,6 +71,11 @@ bool would_block(std::int64_t result) noexcept {
   return result == -EAGAIN || result == -EWOULDBLOCK;
 }
 
+// A send took less than it was given, so the socket is full.
+bool is_short(std::int64_t sent, std::size_t size) noexcept {
+  return sent >= 0 && static_cast<std::size_t>(sent) < size && !sys::was_cut();
+}
+
 }  // namespace
 
 Readiness::Readiness(bool edge_triggered, int fd_limit)
@@ -273,7 +278,7 @@ bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
 }
 
 bool Readiness::is_drained_by_short_read(int fd, Entry& entry) const noexcept {
-  if (entry.short_read_proves_nothing) return false;
+  if (entry.short_read_proves_nothing || sys::was_cut()) return false;
   if (!edge_triggered_) return true;
   if (!entry.is_kind_known) {
     entry.is_kind_known = true;
@@ -297,9 +302,7 @@ bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
     return false;
   }
   operation.result = result;
-  if (result >= 0 && static_cast<std::size_t>(result) < operation.size) {
-    entry.maybe_writable = false;
-  }
+  if (is_short(result, operation.size)) entry.maybe_writable = false;
   return true;
 }
 
@@ -495,7 +498,7 @@ int Readiness::close_socket(native_socket fd) noexcept {
 std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
   const std::int64_t result = SystemIo::send_now(fd, data, size);
   // A send operation for what is left over need not try again.
-  if (would_block(result) || (result >= 0 && static_cast<std::size_t>(result) < size)) {
+  if (would_block(result) || is_short(result, size)) {
     if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;
   }
   return result;

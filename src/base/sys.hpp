@@ -55,14 +55,23 @@ inline constexpr bool has_fault_injection = true;
 /// Null while there are no scripts. Set by `testing::Faults`.
 ASTER_API std::atomic<Judge>& judge() noexcept;
 
+/// Whether a script cut the calling thread's last call short.
+ASTER_API bool& cut_last() noexcept;
+
 // A namespace of its own: code built with and without scripts may meet in one
 // program, and then its inline functions must not be taken for one another.
 inline namespace scripted {
 
 inline Verdict admit(SysCall call, int fd, std::size_t size = 0) noexcept {
   const Judge ask = judge().load(std::memory_order_acquire);
-  return ask == nullptr ? Verdict{0, size} : ask(call, fd, size);
+  const Verdict verdict = ask == nullptr ? Verdict{0, size} : ask(call, fd, size);
+  cut_last() = verdict.size < size;
+  return verdict;
 }
+
+/// True when the last call on this thread was short because of a script. Then it
+/// says nothing about the state of the descriptor, as a short call else does.
+inline bool was_cut() noexcept { return cut_last(); }
 #else
 inline constexpr bool has_fault_injection = false;
 
@@ -71,6 +80,8 @@ inline namespace plain {
 constexpr Verdict admit(SysCall, int, std::size_t size = 0) noexcept {
   return {0, size};
 }
+
+constexpr bool was_cut() noexcept { return false; }
 #endif
 
 /// The value of a call that gives -1 and sets `errno` when it fails.

@@ -558,6 +558,11 @@ void EventLoop::set_task_factory(TaskFactory factory) {
   scheduler_->has_task_factory_ = static_cast<bool>(task_factory_);
 }
 
+Coroutine<> EventLoop::shutdown_asyncgens() {
+  scheduler_->require_open("shutdown_asyncgens");
+  co_return;  // No kind of asynchronous generator keeps anything with the loop yet.
+}
+
 // Errors --------------------------------------------------------------------------------------
 
 void EventLoop::default_exception_handler(const ExceptionContext& context) {
@@ -609,7 +614,7 @@ int EventLoop::backend_fd() const noexcept {
 Duration EventLoop::backend_timeout() const noexcept {
   if (is_closed()) return Duration::max();
   if (!scheduler_->ready_.empty() || !scheduler_->reports_.empty() || stopping_ ||
-      scheduler_->inbox_->maybe_full()) {
+      scheduler_->inbox_->maybe_full() || backend_->is_poll_due()) {
     return Duration::zero();
   }
   if (scheduler_->timers_.empty()) return Duration::max();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <aster/loop/timeout.hpp>
+#include <aster/task/done_awaiter.hpp>
 
 #include <string>
 
@@ -92,44 +93,10 @@ Timeout timeout(Delay delay) {
 Timeout timeout_at(std::optional<TimePoint> when) { return Timeout(when); }
 
 namespace detail {
-namespace {
-
-/// Completes when a future is done, whatever its result, and leaves it alone when
-/// the waiting task is cancelled.
-class DoneAwaiter final : Waiter {
- public:
-  using aster_awaiter = void;
-  explicit DoneAwaiter(FutureBase& future) noexcept : future_(future) {}
-  [[nodiscard]] bool await_ready() const noexcept { return future_.is_done(); }
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
-    driver_ = &driver_of(handle);
-    link_.target_ = driver_;
-    future_.add_link(link_);
-    driver_->suspend(*this);
-  }
-  void await_resume() {
-    if (driver_ != nullptr) driver_->check();
-  }
-
- private:
-  bool cancel(Driver& driver, std::string& message) noexcept override {
-    if (!link_.is_linked()) return false;
-    link_.unlink();
-    driver.wake_cancelled(message);
-    return true;
-  }
-
-  FutureBase& future_;
-  Driver* driver_ = nullptr;
-  DoneLink link_;
-};
-
-}  // namespace
 
 Coroutine<> cancel_and_wait(StateRef<FutureBase> future) {
   future->cancel({});
-  co_await DoneAwaiter(*future);
+  co_await DoneAwaiter(std::move(future));
 }
 
 }  // namespace detail

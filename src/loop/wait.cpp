@@ -69,6 +69,7 @@ const RunnableOps CompletionState::Deadline::timer_ops{
     },
     [](Runnable& node) noexcept { static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false; }};
 
+CompletionState::CompletionState(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
 CompletionState::~CompletionState() = default;
 
 void CompletionState::watch(FutureBase& future) {

@@ -294,6 +294,7 @@ class ASTER_API EventLoop {
 
  private:
   friend class Scheduler;
+  friend class Runner;
   struct FdEntry;
   class FdCallback;
   class StopOnDone;

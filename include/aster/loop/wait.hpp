@@ -98,7 +98,7 @@ Coroutine<WaitResult<HandleValue<Handle>, Handle>> wait(std::vector<Handle> futu
 /// Futures that are handed out as they get done.
 class ASTER_API CompletionState final : public ChildOwner {
  public:
-  explicit CompletionState(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
+  explicit CompletionState(Scheduler& scheduler) noexcept;
   CompletionState(const CompletionState&) = delete;
   CompletionState& operator=(const CompletionState&) = delete;
 

@@ -256,6 +256,10 @@ struct Access {
   [[nodiscard]] static FutureBase& state(const Handle& handle) noexcept {
     return handle.state();
   }
+  template <class Handle>
+  [[nodiscard]] static StateRef<FutureBase> share(const Handle& handle) noexcept {
+    return StateRef<FutureBase>::share(handle.state());
+  }
 };
 
 [[noreturn]] ASTER_API void throw_task_not_settable(const char* call);

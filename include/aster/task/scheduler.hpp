@@ -70,6 +70,12 @@ class ASTER_API Scheduler {
     }
   }
 
+  /// Takes out a node that was posted, from whichever thread; slow.
+  void withdraw_posted(detail::Runnable& node) noexcept {
+    inbox_->drain(ready_);
+    ready_.remove(node);
+  }
+
   /// The loop's clock.
   [[nodiscard]] TimePoint now() noexcept;
 

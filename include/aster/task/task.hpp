@@ -127,8 +127,7 @@ Result<T>& result_of(FutureBase& future) noexcept {
 /// It is a `Future` of the coroutine's result that nobody can set by hand. See
 /// `cancel` for how it ends early. Thread rule: the loop's thread only.
 template <class T = void>
-class [[nodiscard("keep the Task to await it, or say [[maybe_unused]] when it runs on its own")]]
-Task : public Future<T> {
+class Task : public Future<T> {
  public:
   /// An empty handle, as left by a move.
   Task() noexcept = default;

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include <aster/loop/backend.hpp>
+
+namespace aster::inline v0 {
+
+IoBackend::~IoBackend() = default;
+
+}  // namespace aster::inline v0

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include <aster/loop/policy.hpp>
+
+#include <mutex>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+namespace aster::inline v0 {
+namespace {
+
+std::shared_ptr<EventLoop>& current_loop() noexcept {
+  static thread_local std::shared_ptr<EventLoop> loop;
+  return loop;
+}
+
+struct PolicySlot {
+  std::mutex mutex;
+  std::shared_ptr<EventLoopPolicy> policy = std::make_shared<EventLoopPolicy>();
+};
+PolicySlot& policy_slot() {
+  static PolicySlot slot;
+  return slot;
+}
+
+}  // namespace
+
+EventLoopPolicy::~EventLoopPolicy() = default;
+
+std::shared_ptr<EventLoop> EventLoopPolicy::new_event_loop(LoopOptions options) {
+  return std::make_shared<EventLoop>(options);
+}
+
+EventLoop& EventLoopPolicy::get_event_loop() {
+  if (current_loop() != nullptr) return *current_loop();
+  std::ostringstream text;
+  text << "get_event_loop: There is no current event loop in thread "
+       << std::this_thread::get_id();
+  throw RuntimeError(text.str());
+}
+
+void EventLoopPolicy::set_event_loop(std::shared_ptr<EventLoop> loop) {
+  current_loop() = std::move(loop);
+}
+
+std::shared_ptr<EventLoop> new_event_loop(LoopOptions options) {
+  return get_event_loop_policy()->new_event_loop(options);
+}
+
+EventLoop& get_event_loop() {
+  if (Scheduler* running = detail::running_scheduler()) return running->loop();
+  return get_event_loop_policy()->get_event_loop();
+}
+
+void set_event_loop(std::shared_ptr<EventLoop> loop) {
+  get_event_loop_policy()->set_event_loop(std::move(loop));
+}
+
+std::shared_ptr<EventLoopPolicy> get_event_loop_policy() {
+  PolicySlot& slot = policy_slot();
+  const std::scoped_lock lock(slot.mutex);
+  return slot.policy;
+}
+
+void set_event_loop_policy(std::shared_ptr<EventLoopPolicy> policy) {
+  PolicySlot& slot = policy_slot();
+  if (policy == nullptr) policy = std::make_shared<EventLoopPolicy>();
+  const std::scoped_lock lock(slot.mutex);
+  slot.policy = std::move(policy);
+}
+
+}  // namespace aster::inline v0

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+// Ctrl-C: the handler counts and posts a note to the loop's inbox, which is a
+// compare-and-swap and a write to an eventfd, both allowed in a signal handler.
+// The note runs as a callback: the first cancels the main task, the second throws
+// KeyboardInterrupt out of the loop.
+#include <aster/base/log.hpp>
+#include <aster/loop/runner.hpp>
+#include <aster/task/done_awaiter.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <unistd.h>
+
+namespace aster::inline v0 {
+namespace {
+
+/// Whether this is the thread that started the process; as only that may own
+/// signal handlers.
+bool on_main_thread() noexcept { return ::getpid() == ::gettid(); }
+
+/// Owns SIGINT while a main task runs.
+class InterruptGuard final : public detail::Runnable {
+ public:
+  InterruptGuard(Scheduler& scheduler, detail::FutureBase& task) noexcept
+      : Runnable(&ops), scheduler_(scheduler), task_(task) {
+    if (!on_main_thread()) return;
+    struct sigaction former {};
+    if (::sigaction(SIGINT, nullptr, &former) != 0 || former.sa_handler != SIG_DFL) return;
+    InterruptGuard* nobody = nullptr;
+    if (!owner.compare_exchange_strong(nobody, this)) return;
+    struct sigaction action {};
+    action.sa_handler = &on_signal;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    installed_ = ::sigaction(SIGINT, &action, nullptr) == 0;
+    if (!installed_) owner.store(nullptr);
+  }
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+  ~InterruptGuard() { withdraw(); }
+
+  /// Gives SIGINT back and takes a queued note out of the loop.
+  void withdraw() noexcept {
+    if (!std::exchange(installed_, false)) return;
+    struct sigaction present {};
+    // Only when it is still ours: the program may have installed its own.
+    if (::sigaction(SIGINT, nullptr, &present) == 0 && present.sa_handler == &on_signal) {
+      struct sigaction action {};
+      action.sa_handler = SIG_DFL;
+      sigemptyset(&action.sa_mask);
+      ::sigaction(SIGINT, &action, nullptr);
+    }
+    owner.store(nullptr);
+    while (handlers_active.load() != 0) std::this_thread::yield();
+    if (queued_.load()) scheduler_.withdraw_posted(*this);
+  }
+
+  /// How often Ctrl-C has been pressed.
+  [[nodiscard]] int count() const noexcept { return count_.load(); }
+
+ private:
+  static const detail::RunnableOps ops;
+  static std::atomic<InterruptGuard*> owner;
+  static std::atomic<int> handlers_active;  // The signal may arrive on any thread.
+
+  static void on_signal(int) noexcept {
+    const int saved = errno;
+    handlers_active.fetch_add(1);
+    if (InterruptGuard* self = owner.load()) {
+      self->count_.fetch_add(1);
+      if (!self->queued_.exchange(true)) {
+        if (self->scheduler_.inbox()->push(*self)) {
+          self->scheduler_.inbox()->ring();
+        } else {
+          self->queued_.store(false);
+        }
+      }
+    }
+    handlers_active.fetch_sub(1);
+    errno = saved;
+  }
+
+  void run() {
+    queued_.store(false);
+    const int pressed = count();
+    if (pressed == 1 && !task_.is_done()) {
+      task_.cancel({});
+      return;
+    }
+    throw KeyboardInterrupt();
+  }
+
+  Scheduler& scheduler_;
+  detail::FutureBase& task_;
+  std::atomic<int> count_{0};
+  std::atomic<bool> queued_{false};
+  bool installed_ = false;
+};
+
+const detail::RunnableOps InterruptGuard::ops{
+    [](Runnable& node) { static_cast<InterruptGuard&>(node).run(); },
+    [](Runnable& node) noexcept { static_cast<InterruptGuard&>(node).queued_.store(false); }};
+constinit std::atomic<InterruptGuard*> InterruptGuard::owner{nullptr};
+constinit std::atomic<int> InterruptGuard::handlers_active{0};
+
+/// Cancels every task that is left and waits for all of them (RUN-6).
+void cancel_all_tasks(EventLoop& loop) {
+  std::vector<AnyTask> left = all_tasks(loop);
+  if (left.empty()) return;
+  for (AnyTask& task : left) task.cancel();
+  auto wait_for_all = [](std::vector<AnyTask> tasks) -> Coroutine<> {
+    for (AnyTask& task : tasks) co_await detail::DoneAwaiter(detail::Access::share(task));
+  };
+  auto waiting = loop.create_task({.name = "shutdown"}, wait_for_all, left);
+  loop.run_until_complete(waiting);
+  for (AnyTask& task : left) {
+    if (task.cancelled()) continue;
+    if (const std::exception_ptr error = task.exception()) {
+      loop.call_exception_handler(
+          {"unhandled exception during asyncio.run() shutdown", error, task, {}, task.source()});
+    }
+  }
+}
+
+}  // namespace
+
+Runner::~Runner() {
+  try {
+    close();
+  } catch (...) {
+    detail::log_error("Runner: an error while finishing the loop: " +
+                      describe(std::current_exception()));
+  }
+}
+
+void Runner::check(const char* call) const {
+  if (closed_) throw RuntimeError(std::string(call) + ": Runner is closed");
+  if (detail::running_scheduler() != nullptr) {
+    throw RuntimeError(std::string(call) +
+                       ": Runner.run() cannot be called from a running event loop");
+  }
+}
+
+EventLoop& Runner::get_loop() {
+  if (closed_) throw RuntimeError("get_loop: Runner is closed");
+  if (loop_ == nullptr) {
+    if (options_.loop_factory) {
+      loop_ = options_.loop_factory();
+      if (loop_ == nullptr) throw ValueError("Runner: loop_factory gave no loop");
+    } else {
+      loop_ = new_event_loop();
+      set_event_loop(loop_);
+      made_current_ = true;
+    }
+    if (options_.debug) loop_->set_debug(*options_.debug);
+  }
+  return *loop_;
+}
+
+void Runner::run_task(detail::FutureBase& task) {
+  InterruptGuard interrupts(loop_->scheduler(), task);
+  loop_->run_until_done(task, true);
+  interrupts.withdraw();
+  // Cancelled by Ctrl-C and by nobody else: say what happened.
+  if (interrupts.count() > 0 && task.is_cancelled() && task.as_task()->uncancel() == 0) {
+    task.mark_retrieved();
+    throw KeyboardInterrupt();
+  }
+}
+
+void Runner::close() {
+  closed_ = true;
+  if (loop_ == nullptr) return;
+  const std::shared_ptr<EventLoop> loop = std::exchange(loop_, nullptr);
+  struct Finish {
+    EventLoop& loop;
+    bool was_current;
+    void now() {
+      if (was_current) set_event_loop(nullptr);
+      was_current = false;
+      loop.close();
+    }
+  } finish{*loop, made_current_};
+  if (loop->is_closed()) {
+    finish.now();
+    return;
+  }
+  try {
+    cancel_all_tasks(*loop);
+    loop->run_until_complete(loop->shutdown_asyncgens());
+    loop->run_until_complete(loop->shutdown_default_executor(std::chrono::seconds(300)));
+  } catch (...) {
+    finish.now();
+    throw;
+  }
+  finish.now();
+}
+
+int detail::main_failed(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const KeyboardInterrupt&) {
+    // End as other programs end by Ctrl-C, so that shells and scripts can tell.
+    std::signal(SIGINT, SIG_DFL);
+    std::raise(SIGINT);
+    return 130;
+  } catch (const SystemExit& exit) {
+    return exit.status();
+  } catch (...) {
+    const std::string text = describe(error);
+    std::fprintf(stderr, "%s\n", text.c_str());
+    return 1;
+  }
+}
+
+}  // namespace aster::inline v0

@@ -108,7 +108,8 @@ void Epoll::wait(Duration timeout) noexcept {
 }
 
 int Epoll::update(int fd, Entry& entry) noexcept {
-  if (entry.watch == nullptr && entry.armed == edge) [[likely]] return 0;
+  if (entry.watch == nullptr && entry.armed == edge) [[likely]]
+    return 0;
   const unsigned wanted = interest(entry);
   std::uint8_t armed = 0;
   if (entry.watch != nullptr) {

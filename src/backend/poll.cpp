@@ -73,7 +73,8 @@ int Poll::update(int fd, Entry& entry) noexcept {
   }
   if (entry.armed == 0) {
     try {
-      if (places_.size() <= static_cast<unsigned>(fd)) places_.resize(static_cast<unsigned>(fd) + 1U);
+      const auto number = static_cast<unsigned>(fd);
+      if (number >= places_.size()) places_.resize(number + 1U);
       ready_.reserve(set_.size());
       set_.push_back({fd, 0, 0});
     } catch (const std::bad_alloc&) {

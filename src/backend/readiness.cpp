@@ -105,7 +105,8 @@ int Readiness::find_or_make(int fd, Entry*& entry) noexcept {
   if (fd < 0) return -EBADF;
   if (fd >= fd_limit_) return -EINVAL;
   entry = find(fd);
-  if (entry != nullptr) [[likely]] return 0;
+  if (entry != nullptr) [[likely]]
+    return 0;
   const std::size_t page = static_cast<unsigned>(fd) >> page_bits;
   try {
     if (page >= pages_.size()) {
@@ -194,21 +195,23 @@ void Readiness::complete(Entry& entry, Operation& operation) noexcept {
 }
 
 // Brings the facility up to date.
-int Readiness::refresh(int fd, Entry& entry) noexcept {
-  return abandoned_ ? 0 : update(fd, entry);
-}
+int Readiness::refresh(int fd, Entry& entry) noexcept { return abandoned_ ? 0 : update(fd, entry); }
 
 // Tries an operation; true: it is over.
 bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
   switch (operation.kind) {
-    case Operation::Kind::accept: return attempt_accept(entry, operation);
+    case Operation::Kind::accept:
+      return attempt_accept(entry, operation);
     case Operation::Kind::connect:
       return entry.is_connecting ? finish_connect(entry, operation)
                                  : attempt_connect(entry, operation);
-    case Operation::Kind::recv: return attempt_recv(entry, operation);
-    case Operation::Kind::send: return attempt_send(entry, operation);
+    case Operation::Kind::recv:
+      return attempt_recv(entry, operation);
+    case Operation::Kind::send:
+      return attempt_send(entry, operation);
     case Operation::Kind::poll_in:
-    case Operation::Kind::poll_out: return attempt_poll(entry, operation);
+    case Operation::Kind::poll_out:
+      return attempt_poll(entry, operation);
   }
   operation.result = -EINVAL;
   return true;
@@ -295,8 +298,8 @@ bool Readiness::is_drained_by_short_read(int fd, Entry& entry) const noexcept {
 }
 
 bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
-  const std::int64_t result = sys::uninterrupted(
-      [&] { return sys::send(operation.fd, operation.data, operation.size); });
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::send(operation.fd, operation.data, operation.size); });
   if (would_block(result)) {
     entry.maybe_writable = false;
     return false;

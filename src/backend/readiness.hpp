@@ -48,14 +48,14 @@ class Readiness : public SystemIo {
     Watch* watch = nullptr;        // Null exactly when watch_mask is 0.
     std::uint32_t generation = 0;  // Raised whenever the number may mean another file.
     std::uint8_t watch_mask = 0;
-    std::uint8_t armed = 0;        // The facility's own: what it waits for; 0 for nothing.
-    bool maybe_readable : 1 = true;    // False: only tried again after an event.
+    std::uint8_t armed = 0;          // The facility's own: what it waits for; 0 for nothing.
+    bool maybe_readable : 1 = true;  // False: only tried again after an event.
     bool maybe_writable : 1 = true;
     bool short_read_proves_nothing : 1 = false;  // See "Short reads" in readiness.cpp.
     bool is_kind_known : 1 = false;              // is_tcp says the truth.
     bool is_tcp : 1 = false;
-    bool is_connecting : 1 = false;    // writer's connect is under way in the kernel.
-    bool is_read_deferred : 1 = false; // reader waits for the next poll to be tried.
+    bool is_connecting : 1 = false;     // writer's connect is under way in the kernel.
+    bool is_read_deferred : 1 = false;  // reader waits for the next poll to be tried.
     bool is_write_deferred : 1 = false;
   };
 

@@ -36,8 +36,7 @@ void WakeEvent::wake() noexcept {
 
 void WakeEvent::drain() noexcept {
   char bytes[64];
-  while (sys::uninterrupted([&] { return sys::read(fd(), bytes, sizeof bytes); }) ==
-         sizeof bytes) {
+  while (sys::uninterrupted([&] { return sys::read(fd(), bytes, sizeof bytes); }) == sizeof bytes) {
   }
   seen();
 }

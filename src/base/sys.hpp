@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -77,9 +78,7 @@ inline constexpr bool has_fault_injection = false;
 
 inline namespace plain {
 
-constexpr Verdict admit(SysCall, int, std::size_t size = 0) noexcept {
-  return {0, size};
-}
+constexpr Verdict admit(SysCall, int, std::size_t size = 0) noexcept { return {0, size}; }
 
 constexpr bool was_cut() noexcept { return false; }
 #endif

@@ -122,8 +122,7 @@ void Faults::fail(SysCall call, FailOptions options) {
     throw ValueError("Faults::fail: error and nth must not be 0");
   }
   const Guard guard;
-  state_->scripts.push_back(
-      {call, options.nth, options.times, options.fd, options.error, 0});
+  state_->scripts.push_back({call, options.nth, options.times, options.fd, options.error, 0});
 }
 
 void Faults::shorten(SysCall call, ShortenOptions options) {

@@ -78,6 +78,11 @@ class ASTER_API IoBackend {
   /// own excepted: only then is a poll due while work is ready.
   [[nodiscard]] virtual bool is_watching() const noexcept = 0;
 
+  /// True when the next poll will not wait, whatever its timeout: something that
+  /// no descriptor announces is due. For hosts of the loop (guest mode), who wait
+  /// elsewhere.
+  [[nodiscard]] virtual bool is_poll_due() const noexcept { return false; }
+
   [[nodiscard]] virtual std::shared_ptr<Waker> waker() const noexcept = 0;
 
   // Operations ---------------------------------------------------------------
@@ -88,6 +93,11 @@ class ASTER_API IoBackend {
   /// (and complete at the next poll) once some operations have succeeded
   /// since the last poll. One pending operation a direction and descriptor: a
   /// second one is over at once with -EBUSY.
+  ///
+  /// A back end remembers what it learnt about a descriptor. So whoever has
+  /// submitted operations on one must hand it back, by `close_socket` or
+  /// `forget`, before its number can come to mean another file; else an
+  /// operation on that file may wait for ever.
   virtual bool submit(Operation& operation) noexcept = 0;
 
   /// Asks a pending operation to end early. True: it is over, `complete` will
@@ -106,6 +116,9 @@ class ASTER_API IoBackend {
   /// ends the watch). Gives 0 or minus errno: -EBADF for a bad descriptor,
   /// -EPERM when the facility cannot watch its kind, -EINVAL when the number is
   /// too large for the facility. `watch` must live until the mask is 0.
+  /// A watched descriptor should be unwatched before it is closed. When it was
+  /// not, epoll forgets it without a word; poll and select call `ready` once with
+  /// all that is watched, and end the watch.
   virtual int set_watch(native_socket fd, unsigned events, Watch& watch) noexcept = 0;
 
   // Sockets ----------------------------------------------------------------------

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+
+#include <cstdint>
+
+namespace aster::inline v0::detail {
+
+/// The system calls that the library makes, as `testing::Faults` names them.
+/// Variants share a name: `accept4` is `accept`, `ppoll` is `poll`.
+enum class SysCall : std::uint8_t {
+  accept,
+  bind,
+  close,
+  connect,
+  epoll_create,
+  epoll_ctl,
+  epoll_wait,
+  eventfd,
+  fcntl,
+  getaddrinfo,
+  getnameinfo,
+  getpeername,
+  getrandom,
+  getsockname,
+  getsockopt,
+  listen,
+  pipe,
+  poll,
+  read,
+  recv,
+  recvmsg,
+  select,
+  send,
+  sendmsg,
+  setsockopt,
+  shutdown,
+  socket,
+  write,
+  count,  ///< How many there are; not a call.
+};
+
+}  // namespace aster::inline v0::detail

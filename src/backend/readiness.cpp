@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: MIT
+//
+// How readiness becomes completion
+//
+// `submit` tries the call. Most succeed at once; only what gives EAGAIN waits: the
+// operation is put into its descriptor's entry, the facility is told (`update`),
+// and when it reports the descriptor (`deliver`) the call is made again and the
+// operation completed. One operation a direction.
+//
+// What is remembered. `maybe_readable` and `maybe_writable` say whether a try is
+// worth while. They start true, become false when the kernel said EAGAIN, and true
+// again with the next event. While one is false `submit` waits without a try. An
+// edge-triggered facility reports a change only once, so events are noted here also
+// when no operation waits. A flag that is false before the facility knows the
+// descriptor is right too: registering reports its present state.
+//
+// Short reads. A recv that gives fewer bytes than asked has emptied the socket: the
+// flag falls without a second recv to see EAGAIN. On level-triggered facilities that
+// is always safe, as what is left is reported again. On edge-triggered ones it is
+// not when
+//   - the socket keeps message borders (datagrams; AF_UNIX streams too, where a recv
+//     stops at passed descriptors): so the rule is for TCP only;
+//   - the end of the stream or an error has been reported together with the data:
+//     the event was the last one. `short_read_proves_nothing` then keeps the flag
+//     up until a recv says EAGAIN;
+//   - out-of-band data has arrived, at which a recv stops: the same.
+// A send that took fewer bytes than given has filled the socket, and the kernel
+// reports when there is room again, on all facilities.
+//
+// Fairness. After some inline completions since the last poll `submit` does not try
+// but defers: the next poll does not wait, delivers what is ready elsewhere, and
+// then tries each deferred operation once.
+//
+// Stale events. A completion may close any descriptor, and its number may be in use
+// again before the next event of the same batch is looked at. So events carry the
+// generation that the entry had when they were asked for, and entries raise it when
+// the number may change its meaning: in `forget`, and when a watch ends that nothing
+// else was keeping registered (its owner may close the descriptor without a word).
+// After every callback the generation is compared before the entry is used again.
+#include "backend/readiness.hpp"
+
+#include "base/sys.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+namespace aster::inline v0::detail {
+
+namespace {
+
+// Inline completions between two polls. Large enough to make the poll's cost
+// vanish, small enough that a turn stays far below a millisecond.
+constexpr unsigned attempts_max = 32;
+
+// The lent buffer: stays in the second-level cache, and a larger one made no echo
+// faster.
+constexpr std::size_t lent_size = 64 * 1024;
+
+bool is_read(Operation::Kind kind) noexcept {
+  return kind == Operation::Kind::recv || kind == Operation::Kind::accept ||
+         kind == Operation::Kind::poll_in;
+}
+
+bool is_poll(Operation::Kind kind) noexcept {
+  return kind == Operation::Kind::poll_in || kind == Operation::Kind::poll_out;
+}
+
+bool would_block(std::int64_t result) noexcept {
+  return result == -EAGAIN || result == -EWOULDBLOCK;
+}
+
+// A send took less than it was given, so the socket is full.
+bool is_short(std::int64_t sent, std::size_t size) noexcept {
+  return sent >= 0 && static_cast<std::size_t>(sent) < size && !sys::was_cut();
+}
+
+}  // namespace
+
+Readiness::Readiness(bool edge_triggered, int fd_limit)
+    : edge_triggered_(edge_triggered),
+      fd_limit_(fd_limit),
+      attempts_left_(attempts_max),
+      lent_(std::make_unique_for_overwrite<char[]>(lent_size)),
+      wake_event_(std::make_shared<WakeEvent>()) {
+  static_assert(sizeof(void*) != 8 || sizeof(Entry) == 32, "two entries in a cache line");
+}
+
+Readiness::~Readiness() {
+  // An operation still pending here would be cancelled later, by its owner.
+  ASTER_ASSERT(pending_count_ == 0 || abandoned_);
+}
+
+// The table --------------------------------------------------------------------------
+
+Readiness::Entry* Readiness::find(int fd) const noexcept {
+  const auto number = static_cast<unsigned>(fd);  // A negative one is beyond every table.
+  const std::size_t page = number >> page_bits;
+  if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
+  return &(*pages_[page])[number & ((1U << page_bits) - 1)];
+}
+
+int Readiness::find_or_make(int fd, Entry*& entry) noexcept {
+  if (fd < 0) return -EBADF;
+  if (fd >= fd_limit_) return -EINVAL;
+  entry = find(fd);
+  if (entry != nullptr) [[likely]] return 0;
+  const std::size_t page = static_cast<unsigned>(fd) >> page_bits;
+  try {
+    if (page >= pages_.size()) {
+      // Only a descriptor that exists may size the table.
+      if (const int flags = sys::fcntl(fd, F_GETFD); flags < 0) return flags;
+      pages_.resize(page + 1);
+    }
+    if (pages_[page] == nullptr) pages_[page] = std::make_unique<Page>();
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+  entry = find(fd);
+  return 0;
+}
+
+// Operations -------------------------------------------------------------------------
+
+bool Readiness::submit(Operation& operation) noexcept {
+  ASTER_ASSERT(!operation.pending);
+  Entry* entry = nullptr;
+  if (const int error = find_or_make(operation.fd, entry); error < 0) {
+    operation.result = error;
+    return true;
+  }
+  const bool reads = is_read(operation.kind);
+  Operation*& slot = reads ? entry->reader : entry->writer;
+  if (slot != nullptr) {
+    operation.result = -EBUSY;
+    return true;
+  }
+
+  bool deferred = false;
+  const bool worth_a_try =
+      operation.kind == Operation::Kind::connect ||
+      (reads ? entry->maybe_readable || entry->short_read_proves_nothing : entry->maybe_writable);
+  if (worth_a_try) {
+    deferred = attempts_left_ == 0 && defer(*entry, operation);
+    if (!deferred && attempt(*entry, operation)) {
+      if (attempts_left_ != 0) --attempts_left_;
+      return true;
+    }
+  }
+
+  slot = &operation;
+  operation.pending = true;
+  ++pending_count_;
+  if (deferred) return false;
+  if (const int error = refresh(operation.fd, *entry); error < 0) {
+    detach(*entry, operation);
+    operation.result = error;
+    return true;
+  }
+  return false;
+}
+
+bool Readiness::cancel(Operation& operation) noexcept {
+  ASTER_ASSERT(operation.pending);
+  Entry* const entry = find(operation.fd);
+  ASTER_ASSERT(entry != nullptr);
+  detach(*entry, operation);
+  static_cast<void>(refresh(operation.fd, *entry));
+  return true;
+}
+
+void Readiness::reclaim(Operation& operation) noexcept { static_cast<void>(cancel(operation)); }
+
+// Takes a pending operation out of its entry.
+void Readiness::detach(Entry& entry, Operation& operation) noexcept {
+  if (is_read(operation.kind)) {
+    ASTER_ASSERT(entry.reader == &operation);
+    entry.reader = nullptr;
+    entry.is_read_deferred = false;
+  } else {
+    ASTER_ASSERT(entry.writer == &operation);
+    entry.writer = nullptr;
+    entry.is_write_deferred = false;
+    entry.is_connecting = false;
+  }
+  operation.pending = false;
+  --pending_count_;
+}
+
+void Readiness::complete(Entry& entry, Operation& operation) noexcept {
+  detach(entry, operation);
+  operation.complete(operation);  // May free the operation, or submit it again.
+}
+
+// Brings the facility up to date.
+int Readiness::refresh(int fd, Entry& entry) noexcept {
+  return abandoned_ ? 0 : update(fd, entry);
+}
+
+// Tries an operation; true: it is over.
+bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
+  switch (operation.kind) {
+    case Operation::Kind::accept: return attempt_accept(entry, operation);
+    case Operation::Kind::connect:
+      return entry.is_connecting ? finish_connect(entry, operation)
+                                 : attempt_connect(entry, operation);
+    case Operation::Kind::recv: return attempt_recv(entry, operation);
+    case Operation::Kind::send: return attempt_send(entry, operation);
+    case Operation::Kind::poll_in:
+    case Operation::Kind::poll_out: return attempt_poll(entry, operation);
+  }
+  operation.result = -EINVAL;
+  return true;
+}
+
+bool Readiness::attempt_accept(Entry& entry, Operation& operation) noexcept {
+  operation.result =
+      sys::uninterrupted([&] { return sys::accept(operation.fd, nullptr, nullptr); });
+  if (!would_block(operation.result)) return true;
+  entry.maybe_readable = false;
+  entry.short_read_proves_nothing = false;
+  return false;
+}
+
+bool Readiness::attempt_connect(Entry& entry, Operation& operation) noexcept {
+  // Not repeated on EINTR: the kernel goes on connecting (and would say EALREADY).
+  operation.result = sys::connect(operation.fd, static_cast<const sockaddr*>(operation.address),
+                                  operation.address_size);
+  const bool under_way = operation.result == -EINPROGRESS || operation.result == -EINTR ||
+                         operation.result == -EALREADY;
+  // EAGAIN of a local socket (the listener's backlog is full) is an error like any
+  // other: nothing is under way, and such a socket is always "writable".
+  if (!under_way) return true;
+  entry.is_connecting = true;
+  entry.maybe_writable = false;
+  return false;
+}
+
+bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
+  // An event may date from before the connect, and SO_ERROR is 0 also while it is
+  // under way: so first ask for the present state.
+  pollfd state{operation.fd, POLLOUT, 0};
+  const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
+  if (ready == 0) {
+    entry.maybe_writable = false;
+    return false;
+  }
+  int error = 0;
+  socklen_t size = sizeof error;
+  const int result = sys::getsockopt(operation.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  operation.result = result < 0 ? result : -error;
+  return true;
+}
+
+bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
+  const bool lends = operation.data == nullptr;
+  char* const data = lends ? lent_.get() : operation.data;
+  const std::size_t size = lends ? std::min(operation.size, lent_size) : operation.size;
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::recv(operation.fd, data, size); });
+  if (would_block(result)) {
+    entry.maybe_readable = false;
+    entry.short_read_proves_nothing = false;
+    return false;
+  }
+  operation.result = result;
+  if (result > 0) {
+    const auto length = static_cast<std::size_t>(result);
+    if (lends) operation.lent = {data, length};
+    if (length < size && is_drained_by_short_read(operation.fd, entry)) {
+      entry.maybe_readable = false;
+    }
+  } else if (lends) {
+    operation.lent = {};
+  }
+  return true;
+}
+
+bool Readiness::is_drained_by_short_read(int fd, Entry& entry) const noexcept {
+  if (entry.short_read_proves_nothing || sys::was_cut()) return false;
+  if (!edge_triggered_) return true;
+  if (!entry.is_kind_known) {
+    entry.is_kind_known = true;
+#if defined(SO_PROTOCOL)
+    int protocol = 0;
+    socklen_t size = sizeof protocol;
+    entry.is_tcp = sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+                   protocol == IPPROTO_TCP;
+#else
+    static_cast<void>(fd);
+#endif
+  }
+  return entry.is_tcp;
+}
+
+bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
+  const std::int64_t result = sys::uninterrupted(
+      [&] { return sys::send(operation.fd, operation.data, operation.size); });
+  if (would_block(result)) {
+    entry.maybe_writable = false;
+    return false;
+  }
+  operation.result = result;
+  if (is_short(result, operation.size)) entry.maybe_writable = false;
+  return true;
+}
+
+bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
+  const bool reads = operation.kind == Operation::Kind::poll_in;
+  pollfd state{operation.fd, static_cast<short>(reads ? POLLIN : POLLOUT), 0};
+  const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
+  if (ready == 0) {
+    if (reads) {
+      entry.maybe_readable = false;
+      entry.short_read_proves_nothing = false;
+    } else {
+      entry.maybe_writable = false;
+    }
+    return false;
+  }
+  operation.result = ready < 0 ? ready : (state.revents & POLLNVAL) != 0 ? -EBADF : 0;
+  return true;
+}
+
+// Polling ----------------------------------------------------------------------------
+
+void Readiness::poll(Duration timeout) noexcept {
+  if (abandoned_) return;
+  attempts_left_ = attempts_max;
+  wait(deferred_.empty() ? timeout : Duration::zero());
+  run_deferred();
+}
+
+bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
+  const bool reads = is_read(operation.kind);
+  try {
+    deferred_.push_back({operation.fd, entry.generation, reads});
+  } catch (const std::bad_alloc&) {
+    return false;  // Then it is tried at once: unfair beats undone.
+  }
+  if (reads) {
+    entry.is_read_deferred = true;
+  } else {
+    entry.is_write_deferred = true;
+  }
+  return true;
+}
+
+void Readiness::run_deferred() noexcept {
+  if (deferred_.empty()) return;
+  running_.swap(deferred_);  // What is deferred from here on is the next poll's.
+  for (const Deferred& item : running_) {
+    Entry& entry = *find(item.fd);
+    if (entry.generation != item.generation) continue;
+    if (item.is_read ? !entry.is_read_deferred : !entry.is_write_deferred) continue;
+    Operation& operation = item.is_read ? *entry.reader : *entry.writer;
+    if (item.is_read) {
+      entry.is_read_deferred = false;
+    } else {
+      entry.is_write_deferred = false;
+    }
+    proceed(entry, operation);
+  }
+  running_.clear();
+}
+
+// Tries a pending operation outside of an event; when it must wait, waits for real.
+void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
+  const int fd = operation.fd;
+  const std::uint32_t generation = entry.generation;
+  if (!attempt(entry, operation)) {
+    const int error = refresh(fd, entry);
+    if (error == 0) return;
+    operation.result = error;
+  }
+  complete(entry, operation);
+  if (entry.generation == generation) static_cast<void>(refresh(fd, entry));
+}
+
+void Readiness::deliver(int fd, std::uint32_t generation, unsigned found) noexcept {
+  Entry* const entry = find(fd);
+  if (entry == nullptr || entry->generation != generation) return;
+  const bool readable = (found & (found_readable | found_end | found_failed)) != 0;
+  const bool writable = (found & (found_writable | found_failed)) != 0;
+  if (readable) entry->maybe_readable = true;
+  if (writable) entry->maybe_writable = true;
+  if ((found & (found_end | found_failed | found_urgent)) != 0) {
+    entry->short_read_proves_nothing = true;
+  }
+
+  const auto act = [&](Operation* operation, bool ready) {
+    if (operation == nullptr || !ready) return;
+    if (is_poll(operation->kind)) {
+      operation->result = 0;
+    } else if (!attempt(*entry, *operation)) {
+      return;
+    }
+    complete(*entry, *operation);
+  };
+  act(entry->reader, readable);
+  if (entry->generation != generation) return;
+  act(entry->writer, writable);
+  if (entry->generation != generation) return;
+
+  const unsigned events =
+      ((readable ? Watch::readable : 0U) | (writable ? Watch::writable : 0U)) & entry->watch_mask;
+  if (events != 0) {
+    entry->watch->ready(*entry->watch, events);
+    if (entry->generation != generation) return;
+  }
+  static_cast<void>(refresh(fd, *entry));
+}
+
+void Readiness::deliver_closed(int fd, std::uint32_t generation) noexcept {
+  Entry* const entry = find(fd);
+  if (entry == nullptr || entry->generation != generation) return;
+  if (entry->armed != 0) remove(fd, *entry);
+  entry->armed = 0;
+  entry->generation = ++generation;
+
+  // One by one, each still in its entry until its turn: a callback may cancel the
+  // others.
+  if (Operation* const reader = entry->reader; reader != nullptr) {
+    reader->result = -EBADF;
+    complete(*entry, *reader);
+    if (entry->generation != generation) return;
+  }
+  if (Operation* const writer = entry->writer; writer != nullptr) {
+    writer->result = -EBADF;
+    complete(*entry, *writer);
+    if (entry->generation != generation) return;
+  }
+  if (Watch* const watch = entry->watch; watch != nullptr) {
+    const unsigned events = entry->watch_mask;
+    entry->watch = nullptr;
+    entry->watch_mask = 0;
+    --watch_count_;
+    watch->ready(*watch, events);
+  }
+}
+
+// Watches ----------------------------------------------------------------------------
+
+int Readiness::set_watch(native_socket fd, unsigned events, Watch& watch) noexcept {
+  events &= Watch::readable | Watch::writable;
+  if (events == 0) {
+    Entry* const entry = find(fd);
+    if (entry == nullptr || entry->watch == nullptr) return 0;
+    entry->watch = nullptr;
+    entry->watch_mask = 0;
+    --watch_count_;
+    static_cast<void>(refresh(fd, *entry));
+    // Its owner may close it now without telling: events that were noted for it
+    // must not reach the number's next user.
+    if (entry->armed == 0 && interest(*entry) == 0) ++entry->generation;
+    return 0;
+  }
+
+  Entry* entry = nullptr;
+  if (const int error = find_or_make(fd, entry); error < 0) return error;
+  if (!edge_triggered_ && entry->watch == nullptr) {
+    // poll and select would only notice while they wait.
+    if (const int flags = sys::fcntl(fd, F_GETFD); flags < 0) return flags;
+  }
+  Watch* const former_watch = entry->watch;
+  const std::uint8_t former_mask = entry->watch_mask;
+  entry->watch = &watch;
+  entry->watch_mask = static_cast<std::uint8_t>(events);
+  if (const int error = refresh(fd, *entry); error < 0) {
+    entry->watch = former_watch;
+    entry->watch_mask = former_mask;
+    return error;
+  }
+  if (former_watch == nullptr) ++watch_count_;
+  return 0;
+}
+
+// Descriptors ------------------------------------------------------------------------
+
+void Readiness::forget(native_socket fd) noexcept {
+  Entry* const entry = find(fd);
+  if (entry == nullptr) return;
+  ASTER_ASSERT(entry->reader == nullptr);
+  ASTER_ASSERT(entry->writer == nullptr);
+  if (entry->watch != nullptr) --watch_count_;
+  if (entry->armed != 0 && !abandoned_) remove(fd, *entry);
+  const std::uint32_t generation = entry->generation;
+  *entry = Entry{};
+  entry->generation = generation + 1;
+}
+
+int Readiness::close_socket(native_socket fd) noexcept {
+  forget(fd);
+  return close_now(fd);
+}
+
+std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
+  const std::int64_t result = SystemIo::send_now(fd, data, size);
+  // A send operation for what is left over need not try again.
+  if (would_block(result) || is_short(result, size)) {
+    if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;
+  }
+  return result;
+}
+
+void Readiness::abandon_after_fork() noexcept {
+  if (abandoned_) return;
+  abandoned_ = true;
+  abandon();
+  wake_event_->abandon();
+}
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "backend/system_io.hpp"
+#include "backend/wake_event.hpp"
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <vector>
+
+namespace aster::inline v0::detail {
+
+/// Turns readiness ("a recv would not block now") into completion ("these bytes
+/// have arrived"): all of a back end but the waiting itself. A facility derives
+/// from it and says how to wait, see "What a facility supplies".
+///
+/// readiness.cpp begins with how it works.
+class Readiness : public SystemIo {
+ public:
+  ~Readiness() override;
+
+  void poll(Duration timeout) noexcept override;
+  [[nodiscard]] bool is_watching() const noexcept override {
+    return pending_count_ + watch_count_ != 0;
+  }
+  [[nodiscard]] bool is_poll_due() const noexcept override { return !deferred_.empty(); }
+  [[nodiscard]] std::shared_ptr<Waker> waker() const noexcept override { return wake_event_; }
+
+  bool submit(Operation& operation) noexcept override;
+  bool cancel(Operation& operation) noexcept override;
+  void reclaim(Operation& operation) noexcept override;
+  int set_watch(native_socket fd, unsigned events, Watch& watch) noexcept override;
+
+  void forget(native_socket fd) noexcept override;
+  int close_socket(native_socket fd) noexcept override;
+  using SystemIo::send_now;
+  std::int64_t send_now(native_socket fd, const char* data, std::size_t size) noexcept override;
+
+  void abandon_after_fork() noexcept override;
+
+ protected:
+  /// What is known about a descriptor. Two fit in a cache line.
+  struct Entry {
+    Operation* reader = nullptr;   // The pending accept, recv or poll_in.
+    Operation* writer = nullptr;   // The pending connect, send or poll_out.
+    Watch* watch = nullptr;        // Null exactly when watch_mask is 0.
+    std::uint32_t generation = 0;  // Raised whenever the number may mean another file.
+    std::uint8_t watch_mask = 0;
+    std::uint8_t armed = 0;        // The facility's own: what it waits for; 0 for nothing.
+    bool maybe_readable : 1 = true;    // False: only tried again after an event.
+    bool maybe_writable : 1 = true;
+    bool short_read_proves_nothing : 1 = false;  // See "Short reads" in readiness.cpp.
+    bool is_kind_known : 1 = false;              // is_tcp says the truth.
+    bool is_tcp : 1 = false;
+    bool is_connecting : 1 = false;    // writer's connect is under way in the kernel.
+    bool is_read_deferred : 1 = false; // reader waits for the next poll to be tried.
+    bool is_write_deferred : 1 = false;
+  };
+
+  /// What a facility found a descriptor to be; a mask.
+  enum Found : unsigned {
+    found_readable = 1,
+    found_writable = 2,
+    found_end = 4,      // The peer has ended its writing half.
+    found_failed = 8,   // Error or hang-up: nothing blocks any more.
+    found_urgent = 16,  // Out-of-band data.
+  };
+
+  /// `edge_triggered`: the facility tells of changes once, with or without an
+  /// operation waiting. `fd_limit`: descriptors from there on are refused.
+  explicit Readiness(bool edge_triggered, int fd_limit = std::numeric_limits<int>::max());
+
+  // What a facility supplies ---------------------------------------------------
+
+  /// Waits, once, and calls `deliver` for each descriptor found ready, and
+  /// `wake_event().seen()` or `drain()` when it was woken. Deliveries change
+  /// what is waited for: note down all that is ready, generations included,
+  /// before the first one.
+  virtual void wait(Duration timeout) noexcept = 0;
+
+  /// Makes what is waited for on `fd` match `interest(entry)` and the watch.
+  /// When that is nothing, a facility may stay registered for operations to
+  /// come. 0 or minus errno; cannot fail when it has less to wait for.
+  virtual int update(int fd, Entry& entry) noexcept = 0;
+
+  /// Ends all waiting on `fd`; only called when `entry.armed` is not 0.
+  virtual void remove(int fd, Entry& entry) noexcept = 0;
+
+  /// In a forked child: lets go of what is shared with the parent. Neither
+  /// `update`, `remove` nor `wait` is called afterwards.
+  virtual void abandon() noexcept = 0;
+
+  // What a facility uses ---------------------------------------------------------
+
+  /// The directions (Watch's mask) wanted by operations and the watch together.
+  [[nodiscard]] static unsigned interest(const Entry& entry) noexcept {
+    return (entry.reader != nullptr ? Watch::readable : 0U) |
+           (entry.writer != nullptr ? Watch::writable : 0U) | entry.watch_mask;
+  }
+
+  /// Acts on an event. One of an older generation is dropped.
+  void deliver(int fd, std::uint32_t generation, unsigned found) noexcept;
+
+  /// The descriptor is closed: its operations end with -EBADF, its watch is
+  /// told, once, and dropped.
+  void deliver_closed(int fd, std::uint32_t generation) noexcept;
+
+  /// The generation of a descriptor that is armed.
+  [[nodiscard]] std::uint32_t generation(int fd) const noexcept { return find(fd)->generation; }
+
+  [[nodiscard]] WakeEvent& wake_event() const noexcept { return *wake_event_; }
+
+ private:
+  static constexpr unsigned page_bits = 7;
+  using Page = std::array<Entry, 1U << page_bits>;
+
+  // An operation to be tried by the next poll. Void once the entry's flag or
+  // generation says so.
+  struct Deferred {
+    int fd;
+    std::uint32_t generation;
+    bool is_read;
+  };
+
+  [[nodiscard]] Entry* find(int fd) const noexcept;
+  int find_or_make(int fd, Entry*& entry) noexcept;
+  bool attempt(Entry& entry, Operation& operation) noexcept;
+  bool attempt_accept(Entry& entry, Operation& operation) noexcept;
+  bool attempt_connect(Entry& entry, Operation& operation) noexcept;
+  bool finish_connect(Entry& entry, Operation& operation) noexcept;
+  bool attempt_recv(Entry& entry, Operation& operation) noexcept;
+  bool attempt_send(Entry& entry, Operation& operation) noexcept;
+  bool attempt_poll(Entry& entry, Operation& operation) noexcept;
+  [[nodiscard]] bool is_drained_by_short_read(int fd, Entry& entry) const noexcept;
+  bool defer(Entry& entry, const Operation& operation) noexcept;
+  void run_deferred() noexcept;
+  void proceed(Entry& entry, Operation& operation) noexcept;
+  void detach(Entry& entry, Operation& operation) noexcept;
+  void complete(Entry& entry, Operation& operation) noexcept;
+  int refresh(int fd, Entry& entry) noexcept;
+
+  const bool edge_triggered_;
+  const int fd_limit_;
+  bool abandoned_ = false;
+  unsigned attempts_left_;         // Inline completions until submit defers.
+  std::size_t pending_count_ = 0;  // Operations in entries.
+  std::size_t watch_count_ = 0;    // Watches in entries.
+  // Indexed by descriptor. In pages, so that entries stay where they are while a
+  // completion brings in new descriptors.
+  std::vector<std::unique_ptr<Page>> pages_;
+  std::vector<Deferred> deferred_;
+  std::vector<Deferred> running_;  // The last poll's deferred_, while it is worked off.
+  std::unique_ptr<char[]> lent_;   // One for all descriptors, so it stays in cache.
+  const std::shared_ptr<WakeEvent> wake_event_;
+};
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/loop/backend.hpp>
+
+#include <memory>
+
+namespace aster::inline v0::detail {
+
+/// The back end on select (any POSIX system), for descriptors below
+/// FD_SETSIZE; others are refused with -EINVAL. `std::system_error` when there are no
+/// descriptors left for it.
+[[nodiscard]] std::unique_ptr<IoBackend> make_select_backend();
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "backend/system_io.hpp"
+
+#include "base/sys.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace aster::inline v0::detail {
+
+namespace {
+
+// The most pieces of one vectored send; more leave with the caller's next call.
+// Bounds what is put on the stack, and stays below every system's IOV_MAX.
+constexpr std::size_t pieces_max = 256;
+
+}  // namespace
+
+TimePoint SystemIo::now() noexcept { return sys::now(); }
+
+std::int64_t SystemIo::open_socket(int family, int type, int protocol) noexcept {
+  const int fd = sys::socket(family, type, protocol);
+#if defined(SO_NOSIGPIPE)
+  if (fd >= 0) {
+    const int on = 1;
+    static_cast<void>(sys::setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on));
+  }
+#endif
+  return fd;
+}
+
+int SystemIo::bind(native_socket fd, const void* address, std::uint32_t size) noexcept {
+  return sys::bind(fd, static_cast<const sockaddr*>(address), size);
+}
+
+int SystemIo::listen(native_socket fd, int backlog) noexcept { return sys::listen(fd, backlog); }
+
+int SystemIo::local_address(native_socket fd, void* address, std::uint32_t& size) noexcept {
+  socklen_t length = size;
+  const int result = sys::getsockname(fd, static_cast<sockaddr*>(address), &length);
+  size = length;
+  return result;
+}
+
+int SystemIo::peer_address(native_socket fd, void* address, std::uint32_t& size) noexcept {
+  socklen_t length = size;
+  const int result = sys::getpeername(fd, static_cast<sockaddr*>(address), &length);
+  size = length;
+  return result;
+}
+
+int SystemIo::set_option(native_socket fd, int level, int name, const void* value,
+                         std::uint32_t size) noexcept {
+  return sys::setsockopt(fd, level, name, value, size);
+}
+
+int SystemIo::get_option(native_socket fd, int level, int name, void* value,
+                         std::uint32_t& size) noexcept {
+  socklen_t length = size;
+  const int result = sys::getsockopt(fd, level, name, value, &length);
+  size = length;
+  return result;
+}
+
+std::int64_t SystemIo::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
+  return sys::uninterrupted([&] { return sys::send(fd, data, size); });
+}
+
+std::int64_t SystemIo::send_now(native_socket fd,
+                                std::span<const std::string_view> pieces) noexcept {
+  std::array<iovec, pieces_max> vectors;  // Not zeroed: only what is used is written.
+  const std::size_t count = std::min(pieces.size(), vectors.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    // The kernel only reads from it; iovec serves both directions.
+    vectors[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
+  }
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+  return sys::uninterrupted([&] { return sys::sendmsg(fd, &message); });
+}
+
+int SystemIo::shutdown_write(native_socket fd) noexcept { return sys::shutdown(fd, SHUT_WR); }
+
+int SystemIo::close_now(native_socket fd) noexcept {
+  const int result = sys::close(fd);
+  return result == -EINTR || result == -EINPROGRESS ? 0 : result;
+}
+
+}  // namespace aster::inline v0::detail

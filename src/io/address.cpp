@@ -99,8 +99,8 @@ Address Address::unix_path(std::string_view path) {
   // An abstract name may fill the room; a path leaves a byte for its end.
   const std::size_t path_size_max = sizeof(sockaddr_un::sun_path) - (abstract ? 0 : 1);
   if (path.size() > path_size_max) {
-    throw ValueError("the path of a unix socket is longer than " +
-                     std::to_string(path_size_max) + " bytes: " + quoted(path));
+    throw ValueError("the path of a unix socket is longer than " + std::to_string(path_size_max) +
+                     " bytes: " + quoted(path));
   }
 
   sockaddr_un native{};
@@ -134,7 +134,7 @@ Address Address::from_native(const void* address, std::size_t size) {
     const char* path = static_cast<const char*>(address) + path_offset;
     const std::size_t room = size > path_offset ? size - path_offset : 0;
     if (room == 0) return result;  // Unnamed.
-    if (path[0] == '\0') {  // Abstract, or unnamed when nothing follows.
+    if (path[0] == '\0') {         // Abstract, or unnamed when nothing follows.
       if (room > 1) result.assign(address, size);
     } else {
       // A path ends at its NUL, which the kernel does not always count. Where

@@ -22,9 +22,7 @@ TEST(SeededRandom, GivesTheSameNumbersForASeedOnEveryPlatform) {
   EXPECT_EQ(random(), 6990951692964543102u);
 }
 
-TEST(SeededRandom, DifferentSeedsDiffer) {
-  EXPECT_NE(SeededRandom(0)(), SeededRandom(1)());
-}
+TEST(SeededRandom, DifferentSeedsDiffer) { EXPECT_NE(SeededRandom(0)(), SeededRandom(1)()); }
 
 TEST(SeededRandom, BelowStaysBelowAndReachesEveryValue) {
   SeededRandom random(7);

@@ -70,9 +70,9 @@ TEST(Address, TakesAScopeByNumberAndByName) {
 
 TEST(Address, RefusesWhatIsNoNumericAddressAndQuotesIt) {
   for (std::string_view host :
-       {""sv, "localhost"sv, "127.0.0"sv, "127.0.0.1.1"sv, "256.0.0.1"sv, " 127.0.0.1"sv,
-        "[::1]"sv, ":::"sv, "::1%"sv, "fe80::1%no-such-interface"sv, "127.0.0.1%1"sv,
-        "127.0.0.1\0"sv, "127.0.0.1\0x"sv, "::1%1\0"sv}) {
+       {""sv, "localhost"sv, "127.0.0"sv, "127.0.0.1.1"sv, "256.0.0.1"sv, " 127.0.0.1"sv, "[::1]"sv,
+        ":::"sv, "::1%"sv, "fe80::1%no-such-interface"sv, "127.0.0.1%1"sv, "127.0.0.1\0"sv,
+        "127.0.0.1\0x"sv, "::1%1\0"sv}) {
     EXPECT_FALSE(Address::try_parse(host, 0)) << host;
     EXPECT_NE(value_error([&] { return Address(host, 0); }), "") << host;
   }

@@ -50,9 +50,7 @@ class SeededRandom {
   }
 
   static constexpr result_type min() noexcept { return 0; }
-  static constexpr result_type max() noexcept {
-    return std::numeric_limits<result_type>::max();
-  }
+  static constexpr result_type max() noexcept { return std::numeric_limits<result_type>::max(); }
 
   /// A number in [0, bound), each equally likely; 0 when `bound` is 0.
   constexpr std::uint64_t below(std::uint64_t bound) noexcept {

@@ -142,8 +142,10 @@ class SimBackend::Impl {
   bool take_back(Operation& operation, const char* verb);
 
   bool is_ready(const SimSocket& socket, const Operation& operation) const;
+  [[nodiscard]] bool is_anything_ready() const;
   void collect();
   bool collect_within(Duration timeout);
+  void creep(Duration timeout);
   void deliver(const Ready& ready);
   void deliver_orphans();
   void complete(Operation& operation, std::int64_t result) noexcept;
@@ -168,6 +170,7 @@ class SimBackend::Impl {
   std::size_t pending_count = 0;
   std::size_t watch_count = 0;
   std::size_t inline_left;
+  int busy_polls = 0;  // See creep().
   bool deadlocked = false;
 };
 
@@ -326,14 +329,28 @@ bool SimBackend::Impl::is_ready(const SimSocket& socket, const Operation& operat
     case Operation::Kind::connect:
       return socket.state != SimSocket::State::connecting;
     case Operation::Kind::recv:
-    case Operation::Kind::poll_in:
       return (ready & Watch::readable) != 0 || operation.size == 0 ||
-             is_scripted(call_of(operation));
+             is_scripted(SimCall::recv);
+    case Operation::Kind::poll_in:
+      return (ready & Watch::readable) != 0 || is_scripted(SimCall::poll_in);
     case Operation::Kind::send:
     case Operation::Kind::poll_out:
       return (ready & Watch::writable) != 0 || is_scripted(call_of(operation));
   }
   return true;
+}
+
+bool SimBackend::Impl::is_anything_ready() const {
+  const std::vector<SimSocketRef>& changes = network.changes();
+  return std::any_of(changes.begin(), changes.end(), [this](const SimSocketRef& change) {
+    const SimSocket* socket = network.find(change);
+    if (socket == nullptr) return false;
+    if ((network.readiness(*socket) & socket->watched) != 0) return true;
+    return std::any_of(socket->pending.begin(), socket->pending.end(),
+                       [&](const Operation* operation) {
+                         return operation != nullptr && is_ready(*socket, *operation);
+                       });
+  });
 }
 
 // Gathers into `batch` what is ready now.
@@ -370,6 +387,22 @@ bool SimBackend::Impl::collect_within(Duration timeout) {
     collect();
   }
   return false;
+}
+
+// A watch that is always ready would stop the clock: no wait ever waits. In the
+// real world time passes while a program spins; here it does once a great many
+// waits in a row have ended with nothing but watches.
+void SimBackend::Impl::creep(Duration timeout) {
+  constexpr int busy_polls_max = 1000;
+  constexpr Duration step = std::chrono::milliseconds(1);
+  const bool is_busy =
+      timeout > Duration::zero() && !batch.empty() &&
+      std::all_of(batch.begin(), batch.end(),
+                  [](const Ready& ready) { return ready.operation == nullptr; });
+  busy_polls = is_busy ? busy_polls + 1 : 0;
+  if (busy_polls <= busy_polls_max) return;
+  busy_polls = busy_polls_max;
+  network.set_now(aster::detail::add_saturated(network.now(), std::min(timeout, step)));
 }
 
 void SimBackend::Impl::complete(Operation& operation, std::int64_t result) noexcept {
@@ -476,6 +509,7 @@ void SimBackend::poll(Duration timeout) noexcept {
   impl.lent.reset();
   impl.batch.clear();
   impl.deadlocked = impl.collect_within(timeout);
+  impl.creep(timeout);
   if (impl.options.shuffle) impl.network.random.shuffle(std::span(impl.batch));
   impl.deliver_orphans();
   for (const Impl::Ready& ready : std::exchange(impl.batch, {})) impl.deliver(ready);
@@ -483,6 +517,11 @@ void SimBackend::poll(Duration timeout) noexcept {
 
 bool SimBackend::is_watching() const noexcept {
   return impl_->pending_count + impl_->watch_count > 0;
+}
+
+bool SimBackend::is_poll_due() const noexcept {
+  return !impl_->orphans.empty() || impl_->network.next_event() <= impl_->network.now() ||
+         impl_->is_anything_ready();
 }
 
 std::shared_ptr<Waker> SimBackend::waker() const noexcept { return impl_->waker; }
@@ -507,7 +546,7 @@ void SimBackend::reclaim(Operation& operation) noexcept { impl_->take_back(opera
 
 int SimBackend::set_watch(native_socket fd, unsigned events, Watch& watch) noexcept {
   SimSocket* socket = impl_->network.find(fd);
-  if (socket == nullptr) return -EBADF;
+  if (socket == nullptr) return events == 0 ? 0 : -EBADF;
   if (events != 0) {
     if (const int error = impl_->scripted_error(SimCall::set_watch)) return -error;
   }

@@ -132,6 +132,7 @@ class SimNetwork {
   /// readiness may have grown since the list was last taken.
   void touch(SimSocket& socket);
   void touch_all();
+  [[nodiscard]] const std::vector<SimSocketRef>& changes() const noexcept { return changes_; }
   [[nodiscard]] std::vector<SimSocketRef> take_changes();
 
   SimLedger ledger;

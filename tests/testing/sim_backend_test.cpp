@@ -838,6 +838,32 @@ TEST_F(SimBackendTest, WatchesAreLevelTriggeredAndToldOncePerPoll) {
   EXPECT_FALSE(sim->is_watching());
 }
 
+TEST_F(SimBackendTest, AWatchThatIsAlwaysReadyDoesNotStopTimeForGood) {
+  connect({});
+  Recorder watch;
+  sim->set_watch(server, Watch::writable, watch);
+  const TimePoint start = sim->now();
+
+  for (int i = 0; i < 1000; ++i) sim->poll(1h);
+  EXPECT_EQ(sim->now(), start);
+  for (int i = 0; i < 1000; ++i) sim->poll(1h);
+  EXPECT_EQ(sim->now(), start + 1s);
+}
+
+TEST_F(SimBackendTest, APollIsDueWhenItWouldNotWait) {
+  connect({.inline_budget = 0});
+  sim->poll(0ms);
+  EXPECT_FALSE(sim->is_poll_due());
+
+  send(client, "x");
+  EXPECT_FALSE(sim->is_poll_due());  // Nobody waits for it.
+  Request request(Kind::recv, server, 1);
+  EXPECT_EQ(request.start(*sim), std::nullopt);
+
+  EXPECT_TRUE(sim->is_poll_due());
+  sim->reclaim(request);
+}
+
 TEST_F(SimBackendTest, AnErrorIsBothReadableAndWritable) {
   connect({});
   Recorder watch;

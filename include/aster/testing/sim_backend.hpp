@@ -81,6 +81,10 @@ struct SimLedger {
 ///     …
 ///     EXPECT_EQ(sim.violations(), std::vector<std::string>{});
 ///
+/// The clock stands while there is something to deliver. (Only when a thousand
+/// waits in a row end with nothing but watches does it creep on, a millisecond
+/// each, lest a watch that is always ready stop time for good.)
+///
 /// Everything random comes from the seed. Descriptors are numbers from
 /// `first_descriptor` on and mean nothing to the system; the lowest free one is
 /// handed out again at once, as by a kernel, so that a use after close hits a
@@ -146,6 +150,7 @@ class ASTER_API SimBackend final : public IoBackend {
   [[nodiscard]] TimePoint now() noexcept override;
   void poll(Duration timeout) noexcept override;
   [[nodiscard]] bool is_watching() const noexcept override;
+  [[nodiscard]] bool is_poll_due() const noexcept override;
   [[nodiscard]] std::shared_ptr<Waker> waker() const noexcept override;
   bool submit(Operation& operation) noexcept override;
   bool cancel(Operation& operation) noexcept override;

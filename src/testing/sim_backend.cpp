@@ -329,8 +329,7 @@ bool SimBackend::Impl::is_ready(const SimSocket& socket, const Operation& operat
     case Operation::Kind::connect:
       return socket.state != SimSocket::State::connecting;
     case Operation::Kind::recv:
-      return (ready & Watch::readable) != 0 || operation.size == 0 ||
-             is_scripted(SimCall::recv);
+      return (ready & Watch::readable) != 0 || operation.size == 0 || is_scripted(SimCall::recv);
     case Operation::Kind::poll_in:
       return (ready & Watch::readable) != 0 || is_scripted(SimCall::poll_in);
     case Operation::Kind::send:
@@ -395,10 +394,9 @@ bool SimBackend::Impl::collect_within(Duration timeout) {
 void SimBackend::Impl::creep(Duration timeout) {
   constexpr int busy_polls_max = 1000;
   constexpr Duration step = std::chrono::milliseconds(1);
-  const bool is_busy =
-      timeout > Duration::zero() && !batch.empty() &&
-      std::all_of(batch.begin(), batch.end(),
-                  [](const Ready& ready) { return ready.operation == nullptr; });
+  const bool is_busy = timeout > Duration::zero() && !batch.empty() &&
+                       std::all_of(batch.begin(), batch.end(),
+                                   [](const Ready& ready) { return ready.operation == nullptr; });
   busy_polls = is_busy ? busy_polls + 1 : 0;
   if (busy_polls <= busy_polls_max) return;
   busy_polls = busy_polls_max;
@@ -599,7 +597,7 @@ int SimBackend::local_address(native_socket fd, void* address, std::uint32_t& si
 int SimBackend::peer_address(native_socket fd, void* address, std::uint32_t& size) noexcept {
   SimSocket* socket = impl_->checked(fd, "peer_address");
   if (socket == nullptr) return -EBADF;
-  if (socket->state != SimSocket::State::connected || socket->reset) return -ENOTCONN;
+  if (!SimNetwork::is_connected(*socket)) return -ENOTCONN;
   return write_address(socket->peer, address, size);
 }
 

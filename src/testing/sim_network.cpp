@@ -588,8 +588,14 @@ void SimNetwork::discard(SimConnection& connection, std::size_t side, std::size_
   if (SimSocket* sender = connection.end[1 - side]) touch(*sender);
 }
 
+bool SimNetwork::is_connected(const SimSocket& socket) noexcept {
+  if (socket.state != State::connected || socket.reset) return false;
+  return !socket.write_shut || !socket.connection->to[socket.side].fin_arrived;
+}
+
 int SimNetwork::shutdown_write(SimSocket& socket) {
-  if (socket.state != State::connected || socket.reset) return -ENOTCONN;
+  if (socket.state == State::listening) return 0;
+  if (!is_connected(socket)) return -ENOTCONN;
   if (std::exchange(socket.write_shut, true)) return 0;
   after(options_.latency.value(), [this, connection = socket.connection, to = 1 - socket.side] {
     arrive_fin(*connection, to);

@@ -112,6 +112,8 @@ class SimNetwork {
   int shutdown_write(SimSocket& socket);
   int set_option(SimSocket& socket, int level, int name, std::string_view value);
   [[nodiscard]] std::string get_option(SimSocket& socket, int level, int name);
+  /// False once it was reset or both directions have ended.
+  [[nodiscard]] static bool is_connected(const SimSocket& socket) noexcept;
   /// A mask of Watch's.
   [[nodiscard]] unsigned readiness(const SimSocket& socket) const noexcept;
 

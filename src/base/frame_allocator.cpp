@@ -121,7 +121,8 @@ void release_frame(void* memory, std::size_t size) noexcept {
   }
   if (ASTER_RECYCLE_FRAMES != 0 && index <= class_count) {
     Lists& mine = lists;
-    if (!mine.watched && !mine.ended) [[unlikely]] arm_exit_hook();
+    if (!mine.watched && !mine.ended) [[unlikely]]
+      arm_exit_hook();
     if (mine.bytes < bytes_max && !mine.ended) [[likely]] {
       auto* block = static_cast<Free*>(memory);
       block->next = mine.heads[index];

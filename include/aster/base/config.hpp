@@ -27,6 +27,6 @@ namespace detail {
 
 /// Checks an invariant of the library itself, in every build: a false one ends
 /// the process with its text and place rather than corrupting a user's data.
-#define ASTER_ASSERT(condition)                                                       \
-  ((condition) ? static_cast<void>(0)                                                 \
+#define ASTER_ASSERT(condition)       \
+  ((condition) ? static_cast<void>(0) \
                : ::aster::detail::assert_failed(#condition, __FILE__, __LINE__))

@@ -85,6 +85,7 @@ class ASTER_API RuntimeError : public Error {
 class ASTER_API TimeoutError : public Error {
  public:
   using Error::Error;
+  /// With the text "timed out".
   TimeoutError();
   ~TimeoutError() override;
 };
@@ -234,6 +235,7 @@ std::optional<ExceptionGroup> catch_group(const ExceptionGroup& group, Handler&&
 /// Catch it to clean up, then rethrow it: whoever cancelled is waiting for that.
 class ASTER_API CancelledError {
  public:
+  /// `message` is the text given to `cancel`.
   CancelledError() noexcept = default;
   explicit CancelledError(std::string message) noexcept : message_(std::move(message)) {}
   CancelledError(const CancelledError&) noexcept = default;
@@ -252,6 +254,7 @@ class ASTER_API CancelledError {
 /// The root of errors that stop the loop and leave `run` at once.
 class ASTER_API BaseError {
  public:
+  /// `message` is for people.
   BaseError() noexcept = default;
   explicit BaseError(std::string message) noexcept : message_(std::move(message)) {}
   BaseError(const BaseError&) noexcept = default;
@@ -268,6 +271,7 @@ class ASTER_API BaseError {
 /// The user pressed Ctrl-C while `run` was running.
 class ASTER_API KeyboardInterrupt : public BaseError {
  public:
+  /// With a fixed text.
   KeyboardInterrupt() noexcept : BaseError("KeyboardInterrupt") {}
   ~KeyboardInterrupt() override;
 };
@@ -275,6 +279,7 @@ class ASTER_API KeyboardInterrupt : public BaseError {
 /// The program asked to end with a status from inside a task; leaves `run`.
 class ASTER_API SystemExit : public BaseError {
  public:
+  /// `status` becomes the exit status of the process.
   explicit SystemExit(int status) noexcept : BaseError("SystemExit"), status_(status) {}
   ~SystemExit() override;
 

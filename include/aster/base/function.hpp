@@ -24,10 +24,12 @@ class Function;
 template <class R, class... Args>
 class Function<R(Args...)> {
  public:
+  /// Nothing to call.
   Function() noexcept = default;
   // NOLINTNEXTLINE(google-explicit-constructor): as std::function.
   Function(std::nullptr_t) noexcept {}
 
+  /// Holds `callable`; a null pointer makes an empty function.
   template <class F>
     requires(!std::is_same_v<std::remove_cvref_t<F>, Function> &&
              std::is_invocable_r_v<R, std::decay_t<F>&, Args...>)
@@ -39,15 +41,14 @@ class Function<R(Args...)> {
     }
     if constexpr (is_small<Held>) {
       ::new (static_cast<void*>(&storage_)) Held(std::forward<F>(callable));
-      static constexpr Ops ops{
-          [](void* self, Args... args) -> R {
-            return (*static_cast<Held*>(self))(std::forward<Args>(args)...);
-          },
-          [](void* from, void* to) noexcept {
-            ::new (to) Held(std::move(*static_cast<Held*>(from)));
-            static_cast<Held*>(from)->~Held();
-          },
-          [](void* self) noexcept { static_cast<Held*>(self)->~Held(); }};
+      static constexpr Ops ops{[](void* self, Args... args) -> R {
+                                 return (*static_cast<Held*>(self))(std::forward<Args>(args)...);
+                               },
+                               [](void* from, void* to) noexcept {
+                                 ::new (to) Held(std::move(*static_cast<Held*>(from)));
+                                 static_cast<Held*>(from)->~Held();
+                               },
+                               [](void* self) noexcept { static_cast<Held*>(self)->~Held(); }};
       ops_ = &ops;
     } else {
       ::new (static_cast<void*>(&storage_))
@@ -62,7 +63,9 @@ class Function<R(Args...)> {
     }
   }
 
+  /// Moves the callable; `other` is empty afterwards.
   Function(Function&& other) noexcept { take(other); }
+  /// Destroys the present callable, then moves.
   Function& operator=(Function&& other) noexcept {
     if (this != &other) {
       reset();
@@ -75,6 +78,7 @@ class Function<R(Args...)> {
   /// True when there is something to call.
   explicit operator bool() const noexcept { return ops_ != nullptr; }
 
+  /// Calls it.
   R operator()(Args... args) {
     ASTER_ASSERT(ops_ != nullptr);
     return ops_->call(&storage_, std::forward<Args>(args)...);

@@ -62,6 +62,17 @@ class ReadyQueue {
     return node;
   }
 
+  /// Takes `node` out wherever it is; nothing when it is not there. Slow: only for
+  /// ends that are rare.
+  void remove(Runnable& node) noexcept {
+    for (Runnable** link = &head_; *link != nullptr; link = &(*link)->next_) {
+      if (*link != &node) continue;
+      *link = node.next_;
+      if (tail_ == &node.next_) tail_ = link;
+      return;
+    }
+  }
+
   /// Takes all nodes of `other` (its oldest first), behind ours.
   void append(ReadyQueue& other) noexcept {
     if (other.empty()) return;

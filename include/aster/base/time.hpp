@@ -62,7 +62,9 @@ class Delay {
     return delay;
   }
 
+  /// True when made from NaN; `checked` throws then.
   [[nodiscard]] constexpr bool is_nan() const noexcept { return nan_; }
+  /// True when it never ends.
   [[nodiscard]] constexpr bool is_infinite() const noexcept { return value_ == Duration::max(); }
 
   /// The length; `Duration::max()` when infinite.
@@ -70,7 +72,8 @@ class Delay {
 
   /// The length, or ValueError "<call>: delay is NaN".
   [[nodiscard]] Duration checked(const char* call) const {
-    if (nan_) [[unlikely]] throw_nan(call);
+    if (nan_) [[unlikely]]
+      throw_nan(call);
     return value_;
   }
 

@@ -3,6 +3,7 @@
 
 #include <aster/base/config.hpp>
 #include <aster/base/time.hpp>
+#include <aster/base/waker.hpp>
 #include <aster/loop/operation.hpp>
 
 #include <cstddef>
@@ -24,28 +25,20 @@ enum class Backend : std::uint8_t {
   iocp,       ///< Windows.
 };
 
-/// Interrupts a back end's wait from another thread or a signal handler.
-/// Shared by the loop and whoever may post to it, so that a late `wake` never
-/// touches a destroyed loop.
-class ASTER_API Waker {
- public:
-  virtual ~Waker();
-  /// Makes the present or next wait return soon. Any thread; async-signal-safe
-  /// on real back ends; several calls before the wait count as one.
-  virtual void wake() noexcept = 0;
-};
-
 /// Told by the back end, once per poll, that a watched descriptor is ready;
 /// what `add_reader` and `add_writer` stand on. Level-triggered.
 class Watch {
  public:
+  /// In a mask: can be read without blocking, or has failed or hung up.
   static constexpr unsigned readable = 1;
+  /// In a mask: can be written without blocking, or has failed or hung up.
   static constexpr unsigned writable = 2;
 
   /// `events` is a mask of `readable` and `writable`, limited to what is
   /// watched; an error or hang-up counts as both (FD-8). Called inside `poll`.
   using Ready = void (*)(Watch&, unsigned events) noexcept;
 
+  /// Calls `on_ready` when ready.
   explicit Watch(Ready on_ready) noexcept : ready(on_ready) {}
   Ready ready;
 };
@@ -83,6 +76,7 @@ class ASTER_API IoBackend {
   /// elsewhere.
   [[nodiscard]] virtual bool is_poll_due() const noexcept { return false; }
 
+  /// What interrupts this back end's `poll`; may outlive the back end.
   [[nodiscard]] virtual std::shared_ptr<Waker> waker() const noexcept = 0;
 
   // Operations ---------------------------------------------------------------
@@ -130,14 +124,19 @@ class ASTER_API IoBackend {
   virtual void forget(native_socket fd) noexcept = 0;
   /// `forget`, then closes; exactly once for each descriptor. 0 or minus errno.
   virtual int close_socket(native_socket fd) noexcept = 0;
+  /// Gives the socket its own address. 0 or minus errno.
   virtual int bind(native_socket fd, const void* address, std::uint32_t size) noexcept = 0;
+  /// Lets the socket accept connections. 0 or minus errno.
   virtual int listen(native_socket fd, int backlog) noexcept = 0;
-  /// Writes the socket's own (or its peer's) address to `address`, of which
+  /// Writes the socket's own address to `address`, of which
   /// `size` says the room and then the length.
   virtual int local_address(native_socket fd, void* address, std::uint32_t& size) noexcept = 0;
+  /// The address at the other end, in the same way.
   virtual int peer_address(native_socket fd, void* address, std::uint32_t& size) noexcept = 0;
+  /// setsockopt. 0 or minus errno.
   virtual int set_option(native_socket fd, int level, int name, const void* value,
                          std::uint32_t size) noexcept = 0;
+  /// getsockopt; `size` says the room and then the length. 0 or minus errno.
   virtual int get_option(native_socket fd, int level, int name, void* value,
                          std::uint32_t& size) noexcept = 0;
   /// Sends what goes at once: the number of bytes or minus errno (-EAGAIN when
@@ -163,7 +162,6 @@ class ASTER_API IoBackend {
 /// Makes a back end. `automatic` obeys `ASTER_BACKEND`, then takes the best that
 /// works. ValueError for a facility that is not built in or an unknown name,
 /// `std::system_error` when the system refuses it.
-[[nodiscard]] ASTER_API std::unique_ptr<IoBackend> make_backend(
-    Backend kind = Backend::automatic);
+[[nodiscard]] ASTER_API std::unique_ptr<IoBackend> make_backend(Backend kind = Backend::automatic);
 
 }  // namespace aster::inline v0

@@ -31,6 +31,7 @@ using native_socket = int;
 /// ready.
 class Operation {
  public:
+  /// What is asked for.
   enum class Kind : std::uint8_t {
     /// `result` is the accepted socket (non-blocking, close-on-exec).
     accept,
@@ -52,6 +53,7 @@ class Operation {
 
   using Complete = void (*)(Operation&) noexcept;
 
+  /// A request without an owner yet; `on_complete` is told when it is over.
   Operation() noexcept = default;
   explicit Operation(Complete on_complete) noexcept : complete(on_complete) {}
   Operation(const Operation&) = delete;
@@ -63,15 +65,15 @@ class Operation {
   // The request, written by the owner before `submit`.
   Kind kind = Kind::recv;
   native_socket fd = static_cast<native_socket>(-1);
-  char* data = nullptr;       ///< `send` only reads it.
-  std::size_t size = 0;       ///< Bytes at `data`; with lent buffers the most wanted.
-  const void* address = nullptr;    ///< `connect`: a sockaddr, owned by the submitter.
-  std::uint32_t address_size = 0;   ///< `connect`: its size in bytes.
+  char* data = nullptr;            ///< `send` only reads it.
+  std::size_t size = 0;            ///< Bytes at `data`; with lent buffers the most wanted.
+  const void* address = nullptr;   ///< `connect`: a sockaddr, owned by the submitter.
+  std::uint32_t address_size = 0;  ///< `connect`: its size in bytes.
   Complete complete = nullptr;
 
   // The outcome, written by the back end.
-  std::int64_t result = 0;    ///< >= 0: as `kind` says; < 0: minus the error number.
-  std::string_view lent;      ///< `recv` without `data`.
+  std::int64_t result = 0;  ///< >= 0: as `kind` says; < 0: minus the error number.
+  std::string_view lent;    ///< `recv` without `data`.
 
   // The back end's own while pending.
   bool pending = false;

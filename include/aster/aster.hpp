@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// The whole library but `testing/` and `interop/`, which are included by name.
+/// Programs that care for compile time include the header of each concept.
+
+// base
+#include <aster/base/config.hpp>
+#include <aster/base/error.hpp>
+#include <aster/base/frame_allocator.hpp>
+#include <aster/base/function.hpp>
+#include <aster/base/intrusive_list.hpp>
+#include <aster/base/log.hpp>
+#include <aster/base/ready_queue.hpp>
+#include <aster/base/time.hpp>
+#include <aster/base/waker.hpp>
+// coro
+#include <aster/coro/awaitable.hpp>
+#include <aster/coro/coroutine.hpp>
+#include <aster/coro/driver.hpp>
+#include <aster/coro/foreign.hpp>
+#include <aster/coro/promise.hpp>
+#include <aster/coro/result.hpp>
+// task
+#include <aster/task/ensure_future.hpp>
+#include <aster/task/exception_context.hpp>
+#include <aster/task/future.hpp>
+#include <aster/task/inbox.hpp>
+#include <aster/task/scheduler.hpp>
+#include <aster/task/task.hpp>
+#include <aster/task/timer_queue.hpp>
+// loop
+#include <aster/loop/backend.hpp>
+#include <aster/loop/event_loop.hpp>
+#include <aster/loop/handle.hpp>
+#include <aster/loop/operation.hpp>

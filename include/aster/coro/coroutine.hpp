@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/error.hpp>
+#include <aster/base/frame_allocator.hpp>
+#include <aster/coro/awaitable.hpp>
+#include <aster/coro/driver.hpp>
+#include <aster/coro/foreign.hpp>
+#include <aster/coro/promise.hpp>
+#include <aster/coro/result.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace aster::inline v0 {
+
+template <class T>
+class Coroutine;
+
+namespace detail {
+
+template <class T>
+class CoroutinePromise;
+template <class T>
+class CallAwaiter;
+
+/// Destroys a frame that was never started.
+ASTER_API void destroy_unstarted(PromiseBase& promise) noexcept;
+
+}  // namespace detail
+
+/// A coroutine that has been called but not started: nothing of its body runs
+/// until it is awaited (inline, in the same task, without a trip through the
+/// loop) or made a task. The counterpart of asyncio's coroutine object.
+///
+///     Coroutine<int> add(int a, int b) {
+///       co_await sleep(1ms);
+///       co_return a + b;
+///     }
+///     Coroutine<> amain() { int three = co_await add(1, 2); use(three); }
+///
+/// Awaiting consumes it: a second await, or awaiting a moved-from one, is a
+/// RuntimeError (CORO-3). Dropping it unawaited destroys the frame.
+///
+/// Lifetime: parameters passed by reference must outlive the await; a capturing
+/// lambda's captures live only as long as the lambda, so give the lambda itself
+/// to `create_task`. Thread: one loop's thread.
+template <class T = void>
+class [[nodiscard("a Coroutine does nothing until it is awaited or made a task")]] Coroutine {
+ public:
+  using promise_type = detail::CoroutinePromise<T>;
+  using value_type = T;
+
+  /// An empty one, as left by a move; awaiting it is a RuntimeError.
+  Coroutine() noexcept = default;
+  Coroutine(Coroutine&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  Coroutine& operator=(Coroutine&& other) noexcept {
+    if (this != &other) {
+      destroy();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  ~Coroutine() { destroy(); }
+
+  /// True until it is awaited, made a task, or moved from.
+  [[nodiscard]] explicit operator bool() const noexcept { return promise_ != nullptr; }
+
+  /// Runs it inline in the awaiting coroutine and gives its result. The coroutine
+  /// is used up by this, also when awaited by its name.
+  [[nodiscard]] detail::CallAwaiter<T> operator co_await() { return detail::CallAwaiter<T>(release()); }
+
+  /// Destroys the frame without running it; nothing when it is used up.
+  void close() noexcept { destroy(); }
+
+  /// Takes the promise out, for drivers: whoever does so owns the frame.
+  [[nodiscard]] promise_type& release() {
+    if (promise_ == nullptr) [[unlikely]] {
+      throw RuntimeError("cannot reuse already awaited coroutine");
+    }
+    return *std::exchange(promise_, nullptr);
+  }
+
+ private:
+  template <class U>
+  friend class detail::CoroutinePromise;
+  explicit Coroutine(promise_type& promise) noexcept : promise_(&promise) {}
+  void destroy() noexcept {
+    if (promise_ != nullptr) detail::destroy_unstarted(*std::exchange(promise_, nullptr));
+  }
+
+  promise_type* promise_ = nullptr;
+};
+
+// -------------------------------------------------------------------------------
+
+namespace detail {
+
+template <class T>
+class CoroutinePromise : public PromiseBase {
+ public:
+  CoroutinePromise() noexcept = default;
+  Coroutine<T> get_return_object() noexcept { return Coroutine<T>(*this); }
+  void unhandled_exception() noexcept { result_->set_error(std::current_exception()); }
+  template <class U = T>
+    requires(std::is_constructible_v<typename Result<T>::Stored, U> ||
+             (std::is_reference_v<T> && std::is_convertible_v<U, T>))
+  void return_value(U&& value) {
+    result_->emplace(std::forward<U>(value));
+  }
+  /// Where the result goes; set before the first step.
+  void deliver_to(Result<T>& result) noexcept { result_ = &result; }
+
+ private:
+  Result<T>* result_ = nullptr;
+};
+
+template <>
+class CoroutinePromise<void> : public PromiseBase {
+ public:
+  CoroutinePromise() noexcept = default;
+  Coroutine<void> get_return_object() noexcept { return Coroutine<void>(*this); }
+  void unhandled_exception() noexcept { result_->set_error(std::current_exception()); }
+  void return_void() noexcept { result_->emplace(); }
+  void deliver_to(Result<void>& result) noexcept { result_ = &result; }
+
+ private:
+  Result<void>* result_ = nullptr;
+};
+
+/// `co_await` of a coroutine: owns the called frame and receives its result.
+template <class T>
+class [[nodiscard]] CallAwaiter final : CallLink {
+ public:
+  using aster_awaiter = void;
+  explicit CallAwaiter(CoroutinePromise<T>& child) noexcept { child_ = &child; }
+  CallAwaiter(const CallAwaiter&) = delete;
+  CallAwaiter& operator=(const CallAwaiter&) = delete;
+  ~CallAwaiter() {
+    if (child_ != nullptr) PromiseBase::destroy(*child_);
+  }
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+    require_driver<Promise>();
+    static_cast<CoroutinePromise<T>*>(child_)->deliver_to(result_);
+    call(parent.promise(), *child_);
+  }
+
+  T await_resume() {
+    PromiseBase::destroy(*std::exchange(child_, nullptr));
+    return result_.take();
+  }
+
+ private:
+  Result<T> result_;
+};
+
+}  // namespace detail
+}  // namespace aster::inline v0

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/frame_allocator.hpp>
+#include <aster/coro/awaitable.hpp>
+#include <aster/coro/driver.hpp>
+
+#include <coroutine>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace aster::inline v0::detail {
+
+template <class Awaiter>
+class ForeignAwaiter;
+
+/// An awaiter that lives elsewhere. Given to `co_await` in its place, as g++ 12
+/// copies an awaiter that `await_transform` returns by reference.
+template <class Inner>
+class AwaiterRef {
+ public:
+  using aster_awaiter = void;
+  explicit AwaiterRef(Inner& inner) noexcept : inner_(inner) {}
+  [[nodiscard]] bool await_ready() noexcept(noexcept(std::declval<Inner&>().await_ready())) {
+    return inner_.await_ready();
+  }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> handle) {
+    return inner_.await_suspend(handle);
+  }
+  decltype(auto) await_resume() { return inner_.await_resume(); }
+
+ private:
+  Inner& inner_;
+};
+
+/// The part of every promise that drivers know. Derive a promise from it and a
+/// coroutine type of your own runs under any driver and can await everything
+/// here. Must be the promise's first base, and the promise aligned to at most 16.
+class ASTER_API PromiseBase {
+ public:
+  PromiseBase() noexcept = default;
+  PromiseBase(const PromiseBase&) = delete;
+  PromiseBase& operator=(const PromiseBase&) = delete;
+
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    release_frame(memory, size);
+  }
+
+  [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+  [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
+
+  /// Notes where the frame waits, and wraps awaitables that know no driver.
+  template <class T>
+  decltype(auto) await_transform(T&& value, std::source_location site =
+                                                std::source_location::current()) {
+    static_assert(awaitable<T>,
+                  "aster: co_await needs a Coroutine, Task, Future, or a type with operator "
+                  "co_await or the three await members");
+    site_ = site;
+    if constexpr (HasMemberCoAwait<T> || HasFreeCoAwait<T>) {
+      using Found = decltype(get_awaiter(std::forward<T>(value)));
+      if constexpr (NativeAwaiter<Found>) {
+        return get_awaiter(std::forward<T>(value));
+      } else {
+        return ForeignAwaiter<Found>(get_awaiter(std::forward<T>(value)));
+      }
+    } else if constexpr (NativeAwaiter<T>) {
+      return AwaiterRef<std::remove_reference_t<T>>(value);
+    } else {
+      return ForeignAwaiter<T&&>(static_cast<T&&>(value));
+    }
+  }
+
+  [[nodiscard]] Driver& driver() const noexcept { return *driver_; }
+  /// The frame that awaits this one; null at the root.
+  [[nodiscard]] PromiseBase* caller() const noexcept {
+    return caller_ != nullptr ? caller_->parent_ : nullptr;
+  }
+  /// Where this frame awaits, or last awaited, something.
+  [[nodiscard]] const std::source_location& await_site() const noexcept { return site_; }
+
+  [[nodiscard]] std::coroutine_handle<> handle() noexcept {
+    return std::coroutine_handle<PromiseBase>::from_promise(*this);
+  }
+  /// Destroys the frame of `promise`.
+  static void destroy(PromiseBase& promise) noexcept { promise.handle().destroy(); }
+
+  /// Makes it the root of `driver`.
+  void drive_by(Driver& driver) noexcept {
+    driver_ = &driver;
+    driver.start(*this);
+  }
+
+ protected:
+  ~PromiseBase() = default;
+
+ private:
+  friend class Driver;
+  friend class CallLink;
+  friend struct FinalAwaiter;
+
+  Driver* driver_ = nullptr;    // Set before the first step.
+  CallLink* caller_ = nullptr;  // In the awaiting frame; null at the root.
+  std::source_location site_;
+};
+
+template <class Promise>
+concept DrivenPromise = std::is_base_of_v<PromiseBase, Promise>;
+
+/// The compile-time error for coroutine types that are no part of this model.
+template <class Promise>
+constexpr void require_driver() noexcept {
+  static_assert(DrivenPromise<Promise>,
+                "aster: this coroutine type has no driver and cannot await aster's coroutines, "
+                "tasks or primitives; start the work with aster::create_task and await that from "
+                "an aster::Coroutine");
+}
+
+/// The driver of the coroutine that awaits.
+template <class Promise>
+[[nodiscard]] Driver& driver_of(std::coroutine_handle<Promise> handle) noexcept {
+  require_driver<Promise>();
+  return handle.promise().driver();
+}
+
+inline void CallLink::call(PromiseBase& parent, PromiseBase& child) noexcept {
+  parent_ = &parent;
+  child.driver_ = parent.driver_;
+  child.caller_ = this;
+  parent.driver_->leaf_ = &child;
+}
+
+template <class Promise>
+void FinalAwaiter::await_suspend(std::coroutine_handle<Promise> self) const noexcept {
+  PromiseBase& promise = self.promise();
+  if (promise.caller_ != nullptr) {
+    promise.driver_->leaf_ = promise.caller_->parent_;
+  } else {
+    promise.driver_->phase_ = Driver::Phase::ended;
+  }
+}
+
+}  // namespace aster::inline v0::detail

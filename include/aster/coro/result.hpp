@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/error.hpp>
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace aster::inline v0::detail {
+
+struct Nothing {};
+
+/// What a coroutine left behind: nothing yet, a value, or an exception. `T` may
+/// be void or an lvalue reference.
+template <class T>
+class Result {
+  static_assert(!std::is_rvalue_reference_v<T>,
+                "aster: a coroutine or future cannot hold an rvalue reference; return by value");
+
+ public:
+  using Stored = std::conditional_t<
+      std::is_void_v<T>, Nothing,
+      std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+
+  Result() noexcept {}
+  Result(const Result&) = delete;
+  Result& operator=(const Result&) = delete;
+  ~Result() { reset(); }
+
+  [[nodiscard]] bool has_value() const noexcept { return kind_ == Kind::value; }
+  [[nodiscard]] bool has_error() const noexcept { return kind_ == Kind::error; }
+  [[nodiscard]] bool was_taken() const noexcept { return kind_ == Kind::taken; }
+  [[nodiscard]] bool is_empty() const noexcept { return kind_ == Kind::empty; }
+
+  template <class... Args>
+  void emplace(Args&&... args) {
+    ASTER_ASSERT(kind_ == Kind::empty);
+    if constexpr (std::is_reference_v<T>) {
+      ::new (static_cast<void*>(&value_)) Stored(std::addressof(args)...);
+    } else {
+      ::new (static_cast<void*>(&value_)) Stored(std::forward<Args>(args)...);
+    }
+    kind_ = Kind::value;
+  }
+
+  void set_error(std::exception_ptr error) noexcept {
+    reset();
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
+    kind_ = Kind::error;
+  }
+
+  [[nodiscard]] const std::exception_ptr& error() const noexcept { return error_; }
+  [[nodiscard]] const Stored& value() const noexcept { return value_; }
+
+  /// The value by copy, or the error thrown.
+  [[nodiscard]] T get() const {
+    if (kind_ != Kind::value) [[unlikely]] fail();
+    if constexpr (std::is_reference_v<T>) {
+      return *value_;
+    } else if constexpr (!std::is_void_v<T>) {
+      return value_;
+    }
+  }
+
+  /// The value moved out, or the error thrown.
+  [[nodiscard]] T take() {
+    if (kind_ != Kind::value) [[unlikely]] fail();
+    if constexpr (std::is_reference_v<T>) {
+      return *value_;
+    } else if constexpr (!std::is_void_v<T>) {
+      struct Taken {
+        Result& result;
+        ~Taken() {
+          result.value_.~Stored();
+          result.kind_ = Kind::taken;
+        }
+      } taken{*this};
+      return std::move(value_);
+    }
+  }
+
+  /// Throws what `get` would throw, if anything.
+  void require_value() const {
+    if (kind_ != Kind::value) fail();
+  }
+
+  void reset() noexcept {
+    if (kind_ == Kind::value) {
+      value_.~Stored();
+    } else if (kind_ == Kind::error) {
+      error_.~exception_ptr();
+    }
+    kind_ = Kind::empty;
+  }
+
+ private:
+  enum class Kind : std::uint8_t { empty, value, error, taken };
+
+  [[noreturn]] void fail() const {
+    if (kind_ == Kind::error) std::rethrow_exception(error_);
+    if (kind_ == Kind::taken) throw InvalidStateError("result was taken");
+    throw InvalidStateError("Result is not ready.");
+  }
+
+  union {
+    Stored value_;
+    std::exception_ptr error_;
+  };
+  Kind kind_ = Kind::empty;
+};
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/error.hpp>
+#include <aster/base/function.hpp>
+#include <aster/base/time.hpp>
+#include <aster/loop/backend.hpp>
+#include <aster/loop/handle.hpp>
+#include <aster/task/ensure_future.hpp>
+#include <aster/task/exception_context.hpp>
+#include <aster/task/future.hpp>
+#include <aster/task/task.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string_view>
+#include <thread>
+#include <typeindex>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace aster::inline v0 {
+
+class Executor;
+
+/// Options of a loop.
+struct LoopOptions {
+  /// Which system facility to use; `automatic` obeys `ASTER_BACKEND`.
+  Backend backend = Backend::automatic;
+  /// Debug mode: thread checks and reports; empty: on when `ASTER_DEBUG` is set.
+  std::optional<bool> debug = {};
+};
+
+/// Decides how tasks are made; see `EventLoop::set_task_factory`. May change the
+/// options of each task before it is made.
+using TaskFactory = Function<void(EventLoop&, TaskOptions&)>;
+
+/// The event loop: runs callbacks, tasks, timers and I/O of one thread, exactly
+/// in asyncio's order. The counterpart of asyncio.AbstractEventLoop.
+///
+/// Most programs never name one: `run(main())` makes it, and `sleep`,
+/// `create_task` or `open_connection` find the running one.
+///
+///     auto loop = aster::new_event_loop();
+///     loop->call_later(1s, [&] { loop->stop(); });
+///     loop->run_forever();
+///     loop->close();
+///
+/// A turn waits for I/O if nothing is ready, then queues what the I/O and the due
+/// timers made ready, behind what was ready before, and runs what the queue holds
+/// at that moment. What those callbacks queue runs in the next turn.
+///
+/// Thread rule: all members belong to the thread that runs the loop, but
+/// `call_soon_threadsafe`. After `close` every call but `is_closed`,
+/// `is_running` and the remove and get functions is a RuntimeError "Event loop is
+/// closed"; so is every call in a forked child.
+class ASTER_API EventLoop {
+ public:
+  /// A loop on a back end of the system. Throws as `make_backend`.
+  explicit EventLoop(LoopOptions options = {});
+  /// A loop on a given back end.
+  explicit EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options = {});
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+  /// Closes the loop if need be.
+  virtual ~EventLoop();
+
+  // Running ------------------------------------------------------------------
+
+  /// Runs until `stop`. RuntimeError when this or another loop runs in this thread.
+  void run_forever();
+
+  /// Runs until `future` is done and gives its result or throws its exception.
+  /// RuntimeError "Event loop stopped before Future completed." after `stop`.
+  template <class T>
+  T run_until_complete(Future<T> future) {
+    run_until_done(detail::Access::state(future), false);
+    return std::move(future).take_or_copy();
+  }
+  /// Runs a coroutine, or anything that can be awaited, as a task until it ends.
+  template <class A>
+    requires(awaitable<A> && !std::derived_from<std::remove_cvref_t<A>, detail::FutureTag>)
+  auto run_until_complete(A&& coroutine) -> await_result_t<A> {
+    check_can_run("run_until_complete");
+    auto task = create_task(detail::as_coroutine(std::forward<A>(coroutine)));
+    run_until_done(detail::Access::state(task), true);
+    return task.take();
+  }
+
+  /// Ends `run_forever` after the present turn; before it, lets it run one turn.
+  void stop() noexcept { stopping_ = true; }
+
+  /// Frees everything: callbacks and timers are dropped without running, pending
+  /// tasks are destroyed (and reported), the default executor is told to end. Does
+  /// nothing when closed already; RuntimeError while running.
+  void close();
+
+  [[nodiscard]] bool is_running() const noexcept { return running_; }
+  [[nodiscard]] bool is_closed() const noexcept { return scheduler_->is_closed(); }
+
+  // Callbacks ----------------------------------------------------------------
+
+  /// Queues `callback()` for the next turn, behind what is queued already.
+  template <std::invocable F>
+  Handle call_soon(F&& callback, std::source_location source = std::source_location::current()) {
+    scheduler_->require_open("call_soon");
+    auto* state = make_handle(std::forward<F>(callback), source);
+    state->add_reference();
+    scheduler_->post(*state);
+    return Handle(state);
+  }
+
+  /// Calls `callback()` after `delay`, never earlier: negative is due now,
+  /// infinite never; equal times in the order of the calls. ValueError for NaN.
+  template <std::invocable F>
+  TimerHandle call_later(Delay delay, F&& callback,
+                         std::source_location source = std::source_location::current()) {
+    scheduler_->require_open("call_later");
+    const Duration length = delay.checked("call_later");
+    return call_at(detail::add_saturated(time(), length), std::forward<F>(callback), source);
+  }
+
+  /// Calls `callback()` when `time()` has reached `when`.
+  template <std::invocable F>
+  TimerHandle call_at(TimePoint when, F&& callback,
+                      std::source_location source = std::source_location::current()) {
+    scheduler_->require_open("call_at");
+    auto* state = make_handle(std::forward<F>(callback), source);
+    TimerHandle handle(state);
+    state->when = when;
+    scheduler_->call_at(*state, when);
+    state->add_reference();
+    return handle;
+  }
+
+  /// Queues `callback()` from any thread and wakes the loop; in order for each
+  /// thread. Either the callback will run or be dropped by `close`, or this throws
+  /// RuntimeError as the loop is closed.
+  template <std::invocable F>
+  ThreadsafeHandle call_soon_threadsafe(
+      F&& callback, std::source_location source = std::source_location::current()) {
+    auto* state = detail::make_in_frame<detail::TypedSharedHandle<std::decay_t<F>>>(
+        source, std::forward<F>(callback));
+    ThreadsafeHandle handle(state);
+    post_threadsafe(*state);
+    return handle;
+  }
+
+  /// The loop's clock: monotonic; virtual on `testing::SimLoop`.
+  [[nodiscard]] TimePoint time() const noexcept { return scheduler_->now(); }
+
+  // Futures and tasks ----------------------------------------------------------
+
+  /// A pending future of this loop.
+  template <class T = void>
+  [[nodiscard]] Future<T> create_future(
+      std::source_location source = std::source_location::current()) {
+    return detail::Access::make<Future<T>>(detail::StateRef<detail::FutureBase>(
+        detail::make_in_frame<detail::FutureState<T>>(*scheduler_, source)));
+  }
+
+  /// As `aster::create_task`, for this loop, running or not.
+  template <class T>
+  Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+    return detail::spawn(*scheduler_, std::move(coroutine), nullptr, options);
+  }
+  /// As `aster::create_task` with a callable.
+  template <class F>
+    requires(detail::CoroutineFunction<std::decay_t<F>>)
+  auto create_task(F&& callable, TaskOptions options = {}) {
+    return detail::spawn_call(*scheduler_, options, std::forward<F>(callable));
+  }
+  /// As `aster::create_task` with a callable and arguments.
+  template <class F, class... Args>
+    requires(detail::CoroutineFunction<std::decay_t<F>, std::decay_t<Args>...>)
+  auto create_task(TaskOptions options, F&& callable, Args&&... args) {
+    return detail::spawn_call(*scheduler_, options, std::forward<F>(callable),
+                              std::forward<Args>(args)...);
+  }
+
+  /// Has `factory(loop, options)` see and change the options of every task before
+  /// it is made; null: none. `eager_task_factory` starts all tasks at once.
+  void set_task_factory(TaskFactory factory);
+  /// Whether a task factory is set.
+  [[nodiscard]] bool has_task_factory() const noexcept { return scheduler_->has_task_factory(); }
+
+  // Descriptors ------------------------------------------------------------------
+
+  /// Calls `callback()` in every turn in which `fd` can be read, until
+  /// `remove_reader`; replaces the former one. An error or hang-up counts as
+  /// readable. ValueError for a negative descriptor, RuntimeError for one that
+  /// belongs to a transport, `std::system_error` when the back end cannot watch it
+  /// (a regular file, with epoll).
+  void add_reader(native_socket fd, Function<void()> callback);
+  /// The same for writing.
+  void add_writer(native_socket fd, Function<void()> callback);
+  /// Ends it, also for a call that is queued; false when there was none. Remove a
+  /// descriptor before closing it.
+  bool remove_reader(native_socket fd);
+  /// The same for writing.
+  bool remove_writer(native_socket fd);
+
+  // Executors (executor/executor.hpp) -----------------------------------------------
+
+  /// Runs `function(args...)` in another thread: of `executor`, or of the default
+  /// thread pool when that is null. The call is submitted now; the future's
+  /// cancellation takes back a call that has not started.
+  template <class F, class... Args>
+  auto run_in_executor(Executor* executor, F&& function, Args&&... args)
+      -> Future<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
+  /// The pool that `run_in_executor(nullptr, …)` and `to_thread` use; TypeError
+  /// for null or another kind than a `ThreadPoolExecutor`.
+  void set_default_executor(std::shared_ptr<Executor> executor);
+  /// Waits until the default pool's jobs have ended, at most `timeout`; then further
+  /// use is a RuntimeError. When the time is over, it is reported with the number
+  /// of jobs that are stuck, and the pool is left to itself.
+  Coroutine<> shutdown_default_executor(Delay timeout = Delay::infinite());
+
+  /// Closes the asynchronous generators that have not ended.
+  Coroutine<> shutdown_asyncgens();
+
+  // Errors and debugging --------------------------------------------------------------
+
+  using ExceptionHandler = Function<void(EventLoop&, const ExceptionContext&)>;
+  /// Replaces what is told of errors that nobody can be thrown; null restores the
+  /// default handler.
+  void set_exception_handler(ExceptionHandler handler) {
+    handler_ = handler ? std::make_shared<ExceptionHandler>(std::move(handler)) : nullptr;
+  }
+  /// Whether a handler is set; false when the default one is in force.
+  [[nodiscard]] bool has_exception_handler() const noexcept { return handler_ != nullptr; }
+  /// Writes the context to the logging hook.
+  void default_exception_handler(const ExceptionContext& context);
+  /// Tells the handler. What it throws is told to the default handler; only base
+  /// errors come through.
+  void call_exception_handler(const ExceptionContext& context);
+
+  /// Debug mode, which may change while the loop runs.
+  [[nodiscard]] bool get_debug() const noexcept { return scheduler_->is_debug(); }
+  void set_debug(bool enabled) noexcept;
+  /// In debug mode, what runs longer than this is reported.
+  Duration slow_callback_duration = std::chrono::milliseconds(100);
+
+  /// Polls the kernel before every turn, as asyncio does, instead of every 61 turns
+  /// or 50 µs of work. Costs a system call a turn; makes the order of I/O against
+  /// callbacks exact.
+  void set_strict_order(bool strict) noexcept { strict_ = strict; }
+
+  // Hosting: another loop drives this one ------------------------------------------------
+
+  /// A descriptor that is readable when `run_once` has something to do, -1 when the
+  /// back end has none.
+  [[nodiscard]] int backend_fd() const noexcept;
+  /// How long the host may wait before the next `run_once`; `Duration::max()` when
+  /// only I/O can make something ready.
+  [[nodiscard]] Duration backend_timeout() const noexcept;
+  /// One turn that waits at most `limit`; true when something is ready for the next.
+  bool run_once(Delay limit = Duration::zero());
+
+  // For the library's other layers ---------------------------------------------------------
+
+  /// Something another layer keeps with a loop: its pool, its transports.
+  class ASTER_API Service {
+   public:
+    Service() noexcept = default;
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+    virtual ~Service();
+    /// The loop closes; its back end still works.
+    virtual void close() noexcept {}
+  };
+  /// This loop's `S`, made on first use as `S(loop)`.
+  template <class S>
+  S& service() {
+    Service*& slot = service_slot(typeid(S));
+    if (slot == nullptr) {
+      auto made = std::make_unique<S>(*this);
+      services_.push_back(std::move(made));
+      service_slot(typeid(S)) = services_.back().get();
+    }
+    return static_cast<S&>(*service_slot(typeid(S)));
+  }
+
+  [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
+  /// The back end; RuntimeError when the loop is closed.
+  [[nodiscard]] IoBackend& backend() const;
+  /// Marks a descriptor as a transport's (FD-5), or no longer.
+  void set_transport_fd(native_socket fd, bool owned);
+
+ private:
+  friend class Scheduler;
+  struct FdEntry;
+  class FdCallback;
+  class StopOnDone;
+  class Running;
+
+  template <class F>
+  auto* make_handle(F&& callback, std::source_location source) {
+    using Held = std::decay_t<F>;
+    return static_cast<detail::HandleState*>(detail::make_in_frame<detail::TypedHandle<Held>>(
+        *scheduler_, source, std::forward<F>(callback)));
+  }
+  void post_threadsafe(detail::SharedHandleState& state);
+  void check_can_run(const char* call) const;
+  void run_until_done(detail::FutureBase& future, bool is_new_task);
+  void turn(Duration limit);
+  void run_ready();
+  void collect_due(bool polled);
+  void tell_reports();
+  void drop_ready() noexcept;
+  [[nodiscard]] bool poll_is_due() noexcept;
+  [[nodiscard]] Duration time_to_next_timer() noexcept;
+  FdEntry& fd_entry(native_socket fd, const char* call);
+  bool update_watch(FdEntry& entry, const char* call);
+  void set_fd_callback(native_socket fd, unsigned event, Function<void()> callback);
+  bool remove_fd_callback(native_socket fd, unsigned event);
+  Service*& service_slot(std::type_index type);
+
+  Scheduler* scheduler_;  // One reference.
+  std::unique_ptr<IoBackend> backend_;  // Null once closed.
+  bool running_ = false;
+  bool stopping_ = false;
+  bool strict_ = false;
+  std::uint32_t turns_since_poll_ = 0;
+  std::uint64_t cycles_at_poll_ = 0;
+  std::thread::id thread_;  // While running.
+  std::uint32_t generation_;  // The fork count when it was made.
+  std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
+  TaskFactory task_factory_;
+  std::vector<std::unique_ptr<FdEntry>> fds_;  // By descriptor; null where none is watched.
+  std::vector<bool> transport_fds_;
+  std::vector<std::unique_ptr<Service>> services_;  // In order of creation.
+  std::vector<std::pair<std::type_index, Service*>> service_index_;
+};
+
+/// The loop that runs in this thread; RuntimeError "no running event loop" when
+/// none does.
+[[nodiscard]] ASTER_API EventLoop& get_running_loop();
+
+/// A task factory that starts every task at once, inside `create_task`.
+ASTER_API void eager_task_factory(EventLoop& loop, TaskOptions& options);
+
+}  // namespace aster::inline v0

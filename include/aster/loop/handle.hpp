@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/frame_allocator.hpp>
+#include <aster/base/time.hpp>
+#include <aster/task/scheduler.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <source_location>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+namespace aster::inline v0 {
+
+namespace detail {
+
+/// A scheduled callback without its type. One reference for the queue or timer
+/// heap that holds it and one for each handle; not thread-safe.
+class ASTER_API HandleState : public Timer {
+ public:
+  HandleState(Scheduler& scheduler, std::source_location source) noexcept
+      : Timer(&runnable_ops), scheduler_(&scheduler), source_(source) {
+    scheduler.add_reference();
+  }
+
+  void cancel() noexcept;
+  [[nodiscard]] bool is_cancelled() const noexcept { return stage_ == Stage::cancelled; }
+
+  void add_reference() noexcept { ++references_; }
+  void release_reference() noexcept {
+    if (--references_ == 0) destroy();
+  }
+
+  TimePoint when = TimePoint::max();
+
+ protected:
+  ~HandleState() { scheduler_->release_reference(); }
+  /// Calls the callable.
+  virtual void invoke() = 0;
+  /// Destroys the callable; at most once, never after `cancel`.
+  virtual void discard() noexcept = 0;
+  virtual void destroy() noexcept = 0;
+
+ private:
+  static const RunnableOps runnable_ops;
+  void run_and_release();
+  void drop_and_release() noexcept;
+
+  Scheduler* scheduler_;
+  std::uint32_t references_ = 1;
+  enum class Stage : std::uint8_t { queued, cancelled, ran };
+  Stage stage_ = Stage::queued;  // Once not queued, the callable is being or was destroyed.
+  std::source_location source_;
+};
+
+template <class F>
+class TypedHandle final : public HandleState {
+ public:
+  template <class G>
+  TypedHandle(Scheduler& scheduler, std::source_location source, G&& callable)
+      : HandleState(scheduler, source), callable_(std::forward<G>(callable)) {}
+  TypedHandle(const TypedHandle&) = delete;
+  TypedHandle& operator=(const TypedHandle&) = delete;
+
+ private:
+  ~TypedHandle() {}
+  void invoke() override { callable_(); }
+  void discard() noexcept override { callable_.~F(); }
+  void destroy() noexcept override {
+    this->~TypedHandle();
+    release_frame(this, sizeof(TypedHandle));
+  }
+  union {
+    F callable_;  // Destroyed by `discard`.
+  };
+};
+
+/// A callback posted from another thread; atomic, as any thread may cancel it.
+class ASTER_API SharedHandleState : public Runnable {
+ public:
+  explicit SharedHandleState(std::source_location source) noexcept
+      : Runnable(&runnable_ops), source_(source) {}
+
+  void cancel() noexcept;
+  [[nodiscard]] bool is_cancelled() const noexcept {
+    return stage_.load(std::memory_order_acquire) == Stage::cancelled;
+  }
+  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release_reference() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+
+ protected:
+  ~SharedHandleState() = default;
+  virtual void invoke() = 0;
+  virtual void discard() noexcept = 0;
+  virtual void destroy() noexcept = 0;
+
+ private:
+  enum class Stage : std::uint8_t { queued, running, cancelled, done };
+  static const RunnableOps runnable_ops;
+  void run_and_release();
+
+  std::atomic<std::uint32_t> references_{2};  // The queue's and the handle's.
+  std::atomic<Stage> stage_{Stage::queued};
+  std::atomic<std::thread::id> runner_{};
+  std::source_location source_;
+};
+
+template <class F>
+class TypedSharedHandle final : public SharedHandleState {
+ public:
+  template <class G>
+  TypedSharedHandle(std::source_location source, G&& callable)
+      : SharedHandleState(source), callable_(std::forward<G>(callable)) {}
+  TypedSharedHandle(const TypedSharedHandle&) = delete;
+  TypedSharedHandle& operator=(const TypedSharedHandle&) = delete;
+
+ private:
+  ~TypedSharedHandle() {}
+  void invoke() override { callable_(); }
+  void discard() noexcept override { callable_.~F(); }
+  void destroy() noexcept override {
+    this->~TypedSharedHandle();
+    release_frame(this, sizeof(TypedSharedHandle));
+  }
+  union {
+    F callable_;  // Destroyed by `discard`.
+  };
+};
+
+/// A counted handle on `State`.
+template <class State>
+class HandleRef {
+ public:
+  HandleRef() noexcept = default;
+  explicit HandleRef(State* state) noexcept : state_(state) {}  // Takes a reference over.
+  HandleRef(const HandleRef& other) noexcept : state_(other.state_) {
+    if (state_ != nullptr) state_->add_reference();
+  }
+  HandleRef(HandleRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  HandleRef& operator=(HandleRef other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~HandleRef() {
+    if (state_ != nullptr) state_->release_reference();
+  }
+
+ protected:
+  State* state_ = nullptr;
+};
+
+}  // namespace detail
+
+/// A callback that `call_soon` has queued: the counterpart of asyncio.Handle.
+/// Dropping it does not cancel. Copies refer to the same callback. Thread rule:
+/// the loop's thread.
+class Handle : protected detail::HandleRef<detail::HandleState> {
+ public:
+  /// Refers to no callback.
+  Handle() noexcept = default;
+
+  /// Takes the callback back: it will not run and is destroyed at once. Nothing
+  /// when it has run already or was cancelled before.
+  void cancel() noexcept {
+    if (state_ != nullptr) state_->cancel();
+  }
+  /// Whether `cancel` was called in time.
+  [[nodiscard]] bool cancelled() const noexcept {
+    return state_ != nullptr && state_->is_cancelled();
+  }
+
+ protected:
+  friend class EventLoop;
+  using HandleRef::HandleRef;
+};
+
+/// A callback with a time, from `call_later` and `call_at`: the counterpart of
+/// asyncio.TimerHandle.
+class TimerHandle : public Handle {
+ public:
+  /// Refers to no callback.
+  TimerHandle() noexcept = default;
+  /// The loop time at which it is due; `TimePoint::max()` for never.
+  [[nodiscard]] TimePoint when() const noexcept {
+    return state_ != nullptr ? state_->when : TimePoint::max();
+  }
+
+ private:
+  friend class EventLoop;
+  using Handle::Handle;
+};
+
+/// A callback from `call_soon_threadsafe`. May be cancelled from any thread: once
+/// `cancel` has returned the callback will not start, and when it is just running
+/// in another thread, it has ended.
+class ThreadsafeHandle : detail::HandleRef<detail::SharedHandleState> {
+ public:
+  /// Refers to no callback.
+  ThreadsafeHandle() noexcept = default;
+  /// As described above; any thread.
+  void cancel() noexcept {
+    if (state_ != nullptr) state_->cancel();
+  }
+  /// Whether `cancel` was called in time; any thread.
+  [[nodiscard]] bool cancelled() const noexcept {
+    return state_ != nullptr && state_->is_cancelled();
+  }
+
+ private:
+  friend class EventLoop;
+  using HandleRef::HandleRef;
+};
+
+}  // namespace aster::inline v0

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/error.hpp>
+#include <aster/base/time.hpp>
+#include <aster/task/child_watch.hpp>
+#include <aster/task/ensure_future.hpp>
+#include <aster/task/future.hpp>
+#include <aster/task/task.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <utility>
+#include <vector>
+
+namespace aster::inline v0 {
+
+/// When `wait` returns.
+enum class ReturnWhen : std::uint8_t {
+  FIRST_COMPLETED,  ///< One is done.
+  FIRST_EXCEPTION,  ///< One has failed (not: was cancelled), or all are done.
+  ALL_COMPLETED,    ///< All are done.
+};
+inline constexpr ReturnWhen FIRST_COMPLETED = ReturnWhen::FIRST_COMPLETED;
+inline constexpr ReturnWhen FIRST_EXCEPTION = ReturnWhen::FIRST_EXCEPTION;
+inline constexpr ReturnWhen ALL_COMPLETED = ReturnWhen::ALL_COMPLETED;
+
+/// Options of `wait`.
+struct WaitOptions {
+  /// How long at most; no error when it is over, only tasks still pending.
+  Delay timeout = Delay::infinite();
+  ReturnWhen return_when = ReturnWhen::ALL_COMPLETED;
+};
+
+/// What `wait` gives: both in the order of the input.
+template <class T, class Handle = Task<T>>
+struct WaitResult {
+  WaitResult() = default;
+  std::vector<Handle> done;
+  std::vector<Handle> pending;
+};
+
+namespace detail {
+
+/// A wait for several futures without their types.
+class ASTER_API WaitState final : public ChildOwner {
+ public:
+  WaitState(Scheduler& scheduler, ReturnWhen return_when) noexcept
+      : scheduler_(scheduler), return_when_(return_when) {}
+  WaitState(const WaitState&) = delete;
+  WaitState& operator=(const WaitState&) = delete;
+
+  void watch(FutureBase& future) {
+    children_.emplace_back(*this, StateRef<FutureBase>::share(future));
+  }
+  /// Waits as told; stops watching on every way out.
+  static Coroutine<> run(WaitState* state, Duration timeout);
+
+  void child_done(ChildWatch& watch) override;
+  void retain() noexcept override { ++references_; }
+  void release() noexcept override {
+    if (--references_ == 0) delete this;
+  }
+
+ private:
+  ~WaitState() = default;
+
+  Scheduler& scheduler_;
+  ReturnWhen return_when_;
+  std::uint32_t references_ = 1;
+  std::size_t pending_count_ = 0;
+  std::deque<ChildWatch> children_;
+  Future<> waiter_;
+};
+
+template <class Handle>
+using HandleValue = typename Handle::value_type;
+
+template <class Handle>
+Coroutine<WaitResult<HandleValue<Handle>, Handle>> wait(std::vector<Handle> futures,
+                                                        Duration timeout, ReturnWhen when) {
+  auto* state = new WaitState(Access::state(futures.front()).scheduler(), when);
+  for (const Handle& future : futures) state->watch(Access::state(future));
+  co_await WaitState::run(state, timeout);
+  WaitResult<HandleValue<Handle>, Handle> result;
+  for (Handle& future : futures) {
+    (future.done() ? result.done : result.pending).push_back(std::move(future));
+  }
+  co_return result;
+}
+
+/// Futures that are handed out as they get done.
+class ASTER_API CompletionState final : public ChildOwner {
+ public:
+  explicit CompletionState(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
+  CompletionState(const CompletionState&) = delete;
+  CompletionState& operator=(const CompletionState&) = delete;
+
+  void watch(FutureBase& future);
+  void start(Duration timeout);
+  /// No more is wanted.
+  void stop() noexcept;
+  /// The next one that is done, null when all were given out; TimeoutError when
+  /// the time is over.
+  Coroutine<StateRef<FutureBase>> next();
+
+  void child_done(ChildWatch& watch) override;
+  void retain() noexcept override { ++references_; }
+  void release() noexcept override {
+    if (--references_ == 0) delete this;
+  }
+
+ private:
+  class Deadline;
+  ~CompletionState();
+  void wake_one();
+
+  Scheduler& scheduler_;
+  std::uint32_t references_ = 1;
+  std::size_t given_count_ = 0;
+  bool timed_out_ = false;
+  std::deque<ChildWatch> children_;
+  std::deque<StateRef<FutureBase>> done_;
+  std::deque<Future<>> waiters_;
+  std::unique_ptr<Deadline> deadline_;
+};
+
+}  // namespace detail
+
+/// Waits for tasks or futures without taking their results: the counterpart of
+/// asyncio.wait. A time-out is no error and cancels nothing; neither does a
+/// cancellation of the waiting task. ValueError for an empty vector, a NaN time-out
+/// or a bad `return_when`.
+///
+///     auto waited = co_await wait(tasks, {.timeout = 1s, .return_when = FIRST_COMPLETED});
+///     auto& [done, pending] = waited;
+template <class Handle>
+  requires(detail::AnyFuture<Handle>)
+auto wait(std::vector<Handle> futures, WaitOptions options = {}) {
+  if (futures.empty()) throw ValueError("wait: Set of Tasks/Futures is empty.");
+  if (options.return_when > ReturnWhen::ALL_COMPLETED) {
+    throw ValueError("wait: Invalid return_when value: " +
+                     std::to_string(static_cast<int>(options.return_when)));
+  }
+  return detail::wait<Handle>(std::move(futures), options.timeout.checked("wait"),
+                              options.return_when);
+}
+
+/// What `as_completed` gives: hands out the tasks in the order in which they end.
+/// Moves; belongs to the loop's thread.
+template <class Handle>
+class AsCompleted {
+ public:
+  explicit AsCompleted(std::vector<Handle> futures, Duration timeout)
+      : state_(new detail::CompletionState(
+            futures.empty() ? detail::require_running("as_completed")
+                            : detail::Access::state(futures.front()).scheduler())) {
+    for (const Handle& future : futures) state_->watch(detail::Access::state(future));
+    state_->start(timeout);
+  }
+  AsCompleted(AsCompleted&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  AsCompleted& operator=(AsCompleted&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~AsCompleted() {
+    if (state_ == nullptr) return;
+    state_->stop();
+    state_->release();
+  }
+
+  /// The next task that is done, nothing when all have been given out. TimeoutError
+  /// for every step after the deadline that has none; the tasks keep running.
+  Coroutine<std::optional<Handle>> next() { return next_of(state_); }
+
+ private:
+  static Coroutine<std::optional<Handle>> next_of(detail::CompletionState* state) {
+    detail::StateRef<detail::FutureBase> found = co_await state->next();
+    if (!found) co_return std::nullopt;
+    co_return detail::Access::make<Handle>(std::move(found));
+  }
+
+  detail::CompletionState* state_;
+};
+
+/// Options of `as_completed`.
+struct AsCompletedOptions {
+  /// How long all steps may take together.
+  Delay timeout = Delay::infinite();
+};
+
+/// Hands out tasks in the order in which they end: the counterpart of
+/// asyncio.as_completed. Coroutines become tasks at once; duplicates count once.
+///
+///     auto each = as_completed(tasks);
+///     while (auto task = co_await each.next()) use(task->result());
+template <class A>
+  requires(awaitable<A>)
+auto as_completed(std::vector<A> values, AsCompletedOptions options = {}) {
+  const Duration timeout = options.timeout.checked("as_completed");
+  if constexpr (detail::AnyFuture<A>) {
+    return AsCompleted<A>(std::move(values), timeout);
+  } else {
+    std::vector<Task<detail::ResultOf<A>>> tasks;
+    tasks.reserve(values.size());
+    for (A& value : values) tasks.push_back(ensure_future(std::move(value)));
+    return AsCompleted<Task<detail::ResultOf<A>>>(std::move(tasks), timeout);
+  }
+}
+
+}  // namespace aster::inline v0

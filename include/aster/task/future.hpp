@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/error.hpp>
+#include <aster/base/frame_allocator.hpp>
+#include <aster/base/function.hpp>
+#include <aster/base/intrusive_list.hpp>
+#include <aster/coro/coroutine.hpp>
+#include <aster/coro/result.hpp>
+#include <aster/task/scheduler.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace aster::inline v0 {
+
+template <class T>
+class Future;
+template <class T>
+class Task;
+
+/// Names one done callback, for `remove_done_callback`. Zero names none.
+using CallbackId = std::uint64_t;
+
+namespace detail {
+
+/// A link in the list of what is to be queued when a future is done: an awaiting
+/// driver, or a callback.
+class DoneLink : public ListNode {
+ public:
+  DoneLink() noexcept = default;
+  ~DoneLink() { unlink(); }
+  Runnable* target_ = nullptr;
+  // The rest is for callbacks only.
+  CallbackId id_ = 0;
+  void* owner_ = nullptr;
+  void (*queued_)(DoneLink&) noexcept = nullptr;   // It is about to be queued.
+  void (*discard_)(DoneLink&) noexcept = nullptr;  // It never will be: free the owner.
+};
+
+/// The shared state of futures and tasks, without the result's type. Counted
+/// without locks: all handles belong to the loop's thread.
+class ASTER_API FutureBase : public Report {
+ public:
+  enum class State : std::uint8_t { pending, cancelled, finished };
+  enum class Kind : std::uint8_t { future, task };
+
+  FutureBase(Scheduler& scheduler, Kind kind, std::source_location source) noexcept
+      : scheduler_(&scheduler), kind_(kind), source_(source) {
+    scheduler.add_reference();
+  }
+  FutureBase(const FutureBase&) = delete;
+  FutureBase& operator=(const FutureBase&) = delete;
+
+  [[nodiscard]] bool is_done() const noexcept { return state_ != State::pending; }
+  [[nodiscard]] bool is_cancelled() const noexcept { return state_ == State::cancelled; }
+  [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
+  [[nodiscard]] const std::source_location& source() const noexcept { return source_; }
+  [[nodiscard]] std::uint32_t reference_count() const noexcept { return references_; }
+
+  void add_reference() noexcept { ++references_; }
+  void release_reference() noexcept {
+    if (--references_ == 0) last_reference_gone();
+  }
+
+  /// See `Future::cancel`.
+  virtual bool cancel(std::string&& message) noexcept;
+  [[nodiscard]] bool is_task() const noexcept { return kind_ == Kind::task; }
+  [[nodiscard]] inline TaskBase* as_task() noexcept;
+
+  /// Queues `link`'s target when the future is done; it must not be yet.
+  void add_link(DoneLink& link) noexcept { links_.push_back(link); }
+  /// `Future::add_done_callback`: queued now when the future is done already.
+  CallbackId add_callback(Function<void()> callback);
+  std::size_t remove_callback(CallbackId id) noexcept;
+
+  /// The error, null when the result is a value; marks it as retrieved.
+  [[nodiscard]] std::exception_ptr exception_or_throw();
+  /// Throws the CancelledError of a cancelled future.
+  [[noreturn]] void throw_cancelled();
+  /// Throws unless a value or an error can be read.
+  void require_done(const char* message);
+  /// No report of an error that nobody looks at from here on.
+  void mark_retrieved() noexcept { retrieved_ = true; }
+  /// The text of a cancellation that is on its way.
+  [[nodiscard]] std::string& message() noexcept { return message_; }
+
+  /// The exception that ended it, the CancelledError of a task included; null
+  /// when there is none or (cancelled) it has been given out.
+  [[nodiscard]] virtual std::exception_ptr stored_error() const noexcept = 0;
+
+ protected:
+  virtual ~FutureBase();
+  /// Destroys and frees the object; it knows its size.
+  virtual void destroy() noexcept = 0;
+  virtual void drop_stored_error() noexcept = 0;
+  /// The state becomes final and all links are queued.
+  void complete(State state, bool unretrieved_error) noexcept;
+  void tell(Scheduler& scheduler) override;
+  void last_reference_gone() noexcept;
+  [[noreturn]] void throw_already_done(const char* call) const;
+
+  Scheduler* scheduler_;
+  std::uint32_t references_ = 1;
+  State state_ = State::pending;
+  const Kind kind_;
+  bool retrieved_ = true;          // False while an error is stored that nobody saw.
+  bool reported_ = false;          // On the loop's report list, or told.
+  IntrusiveList<DoneLink> links_;  // In order of registration; empty once done.
+  std::string message_;            // Of a cancellation not yet delivered.
+  std::source_location source_;    // Where it was made.
+};
+
+/// A future that is completed by hand, or by a helper such as `gather`.
+template <class T>
+class FutureState : public FutureBase {
+ public:
+  FutureState(Scheduler& scheduler, std::source_location source) noexcept
+      : FutureBase(scheduler, Kind::future, source) {}
+
+  template <class... Args>
+  void set_result(Args&&... args) {
+    if (is_done()) throw_already_done("set_result");
+    result_.emplace(std::forward<Args>(args)...);
+    complete(State::finished, false);
+  }
+  void set_error(std::exception_ptr error) {
+    if (is_done()) throw_already_done("set_exception");
+    result_.set_error(std::move(error));
+    complete(State::finished, true);
+  }
+  [[nodiscard]] std::exception_ptr stored_error() const noexcept override {
+    return result_.has_error() ? result_.error() : nullptr;
+  }
+
+  Result<T> result_;
+
+ protected:
+  ~FutureState() override = default;
+  void drop_stored_error() noexcept override { result_.reset(); }
+  void destroy() noexcept override {
+    this->~FutureState();
+    release_frame(this, sizeof(FutureState));
+  }
+};
+
+/// A counted reference to a future's state.
+template <class State>
+class StateRef {
+ public:
+  StateRef() noexcept = default;
+  /// Takes over one reference.
+  explicit StateRef(State* state) noexcept : state_(state) {}
+  StateRef(const StateRef& other) noexcept : state_(other.state_) {
+    if (state_ != nullptr) state_->add_reference();
+  }
+  StateRef(StateRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  StateRef& operator=(StateRef other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~StateRef() {
+    if (state_ != nullptr) state_->release_reference();
+  }
+  [[nodiscard]] static StateRef share(State& state) noexcept {
+    state.add_reference();
+    return StateRef(&state);
+  }
+  [[nodiscard]] State* get() const noexcept { return state_; }
+  State* operator->() const noexcept { return state_; }
+  State& operator*() const noexcept { return *state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+ private:
+  State* state_ = nullptr;
+};
+
+/// The awaiting of a future, without its type.
+class ASTER_API FutureAwaiterBase : public Waiter {
+ public:
+  using aster_awaiter = void;
+  explicit FutureAwaiterBase(StateRef<FutureBase> future) noexcept : future_(std::move(future)) {}
+  ~FutureAwaiterBase() { link_.unlink(); }
+
+  [[nodiscard]] bool await_ready() const noexcept { return future_->is_done(); }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> handle) {
+    wait(driver_of(handle));
+  }
+  [[nodiscard]] FutureBase* awaited_future() const noexcept override { return future_.get(); }
+
+ protected:
+  /// Throws RuntimeError for a task that awaits itself or another loop's future.
+  void wait(Driver& driver);
+  bool cancel(Driver& driver, std::string& message) noexcept override;
+  /// To be called by await_resume before the result is read.
+  void resumed() {
+    if (driver_ != nullptr) driver_->check();
+    if (future_->is_cancelled()) [[unlikely]] future_->throw_cancelled();
+    future_->mark_retrieved();
+  }
+
+  StateRef<FutureBase> future_;
+  Driver* driver_ = nullptr;  // Null until it suspends.
+  DoneLink link_;
+};
+
+/// Where a future or task of result type `T` keeps its result.
+template <class T>
+[[nodiscard]] Result<T>& result_of(FutureBase& future) noexcept;
+
+template <class T, bool Consume>
+class [[nodiscard]] FutureAwaiter final : public FutureAwaiterBase {
+ public:
+  using FutureAwaiterBase::FutureAwaiterBase;
+
+  T await_resume() {
+    resumed();
+    Result<T>& result = result_of<T>(*future_);
+    if constexpr (Consume) {
+      // Ours is one reference; a move-only value goes to whoever asks first.
+      if constexpr (!std::is_copy_constructible_v<typename Result<T>::Stored>) {
+        return result.take();
+      } else {
+        if (future_->reference_count() == 1) return result.take();
+      }
+    }
+    return get_copy(result);
+  }
+
+ private:
+  static T get_copy(Result<T>& result) {
+    if constexpr (std::is_copy_constructible_v<typename Result<T>::Stored>) {
+      return result.get();
+    } else {
+      return result.take();  // Not reached: only consuming awaits exist for such a T.
+    }
+  }
+};
+
+struct FutureTag {};
+
+/// Makes handles from states and back, for the library.
+struct Access {
+  template <class Handle>
+  [[nodiscard]] static Handle make(StateRef<FutureBase> state) noexcept {
+    return Handle(std::move(state));
+  }
+  template <class Handle>
+  [[nodiscard]] static FutureBase& state(const Handle& handle) noexcept {
+    return handle.state();
+  }
+};
+
+[[noreturn]] ASTER_API void throw_task_not_settable(const char* call);
+
+template <class T>
+concept Copyable = std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>;
+
+}  // namespace detail
+
+/// A value that will be there later, or an error, or a cancellation: the
+/// counterpart of asyncio.Future. A handle; copies refer to the same future.
+///
+///     Future<std::string> f = loop.create_future<std::string>();
+///     loop.call_later(1s, [f]() mutable { f.set_result("done"); });
+///     std::string text = co_await f;
+///
+/// Any number of tasks may await it; each gets a copy, or the same exception.
+/// Completing it never runs anything inside the call: waiters and callbacks are
+/// queued for the next turn, in the order of registration.
+///
+/// When the last handle goes and its exception was never looked at, the loop's
+/// exception handler is told. Thread rule: the loop's thread only; from others
+/// use `call_soon_threadsafe`. Calls on an empty (moved-from) handle are a
+/// precondition violation (checked).
+template <class T = void>
+class Future : public detail::FutureTag {
+ public:
+  using value_type = T;
+
+  /// An empty handle, as left by a move.
+  Future() noexcept = default;
+
+  /// True unless the handle is empty.
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(state_); }
+
+  /// Whether it has a result, an exception, or was cancelled.
+  [[nodiscard]] bool done() const noexcept { return state().is_done(); }
+  /// Whether it was cancelled.
+  [[nodiscard]] bool cancelled() const noexcept { return state().is_cancelled(); }
+
+  /// The value, by copy. Throws the stored exception; CancelledError when
+  /// cancelled; InvalidStateError while pending or after the value was taken.
+  [[nodiscard]] T result() const {
+    static_assert(detail::Copyable<T>,
+                  "aster: result() copies; this type cannot be copied: use take() or co_await "
+                  "std::move(future)");
+    require_result();
+    return detail::result_of<T>(state()).get();
+  }
+
+  /// The value, moved out: a later `result` or await is an InvalidStateError.
+  [[nodiscard]] T take() {
+    require_result();
+    return detail::result_of<T>(state()).take();
+  }
+
+  /// The value moved out when this is the last handle or it cannot be copied, else
+  /// by copy. Throws as `result`.
+  [[nodiscard]] T take_or_copy() && {
+    require_result();
+    auto& result = detail::result_of<T>(state());
+    if constexpr (detail::Copyable<T>) {
+      if (state().reference_count() > 1) return result.get();
+    }
+    return result.take();
+  }
+
+  /// The value in place, valid while a handle lives. Throws as `result`.
+  [[nodiscard]] const auto& peek() const
+    requires(!std::is_void_v<T>)
+  {
+    require_result();
+    detail::Result<T>& result = detail::result_of<T>(state());
+    result.require_value();
+    if constexpr (std::is_reference_v<T>) {
+      return *result.value();
+    } else {
+      return result.value();
+    }
+  }
+
+  /// The stored exception, null when there is a value. CancelledError when
+  /// cancelled, InvalidStateError while pending.
+  [[nodiscard]] std::exception_ptr exception() const { return state().exception_or_throw(); }
+
+  /// Completes it with a value; InvalidStateError when done already.
+  template <class... Args>
+    requires(std::is_void_v<T> ? sizeof...(Args) == 0 : true)
+  void set_result(Args&&... args) {
+    settable("set_result").set_result(std::forward<Args>(args)...);
+  }
+
+  /// Completes it with an exception, given as such or as `exception_ptr` (ValueError
+  /// when null); InvalidStateError when done already.
+  void set_exception(std::exception_ptr error) {
+    if (error == nullptr) throw ValueError("set_exception: null exception_ptr");
+    settable("set_exception").set_error(std::move(error));
+  }
+  /// The same, for an exception object.
+  template <class E>
+    requires(!std::is_convertible_v<E, std::exception_ptr>)
+  void set_exception(E&& error) {
+    settable("set_exception").set_error(std::make_exception_ptr(std::forward<E>(error)));
+  }
+
+  /// Cancels it: waiters and callbacks are queued, awaits throw CancelledError.
+  /// False when it is done already. A `gather` passes it on to its children.
+  bool cancel(std::string message = {}) noexcept { return state().cancel(std::move(message)); }
+
+  /// Calls `callback(future)` once it is done, from the loop, never inline; in the
+  /// order of registration. Gives an id for `remove_done_callback`.
+  template <std::invocable<Future> F>
+  CallbackId add_done_callback(F&& callback) {
+    // The future is alive when its callbacks run: the queued call holds it.
+    return state().add_callback(
+        [raw = &state(), callback = std::forward<F>(callback)]() mutable {
+          callback(Future(detail::StateRef<detail::FutureBase>::share(*raw)));
+        });
+  }
+  /// Takes a callback out that has not been queued yet; the number removed, 0 or 1.
+  std::size_t remove_done_callback(CallbackId id) noexcept { return state().remove_callback(id); }
+
+  /// The loop it belongs to; RuntimeError when that is gone.
+  [[nodiscard]] EventLoop& get_loop() const { return state().scheduler().loop(); }
+
+  /// Handles are equal when they refer to the same future.
+  friend bool operator==(const Future& a, const Future& b) noexcept {
+    return a.state_.get() == b.state_.get();
+  }
+
+  /// Awaiting gives a copy of the value; for a done future without suspension.
+  [[nodiscard]] auto operator co_await() const& {
+    static_assert(detail::Copyable<T>,
+                  "aster: awaiting a named future copies its value; this type cannot be copied: "
+                  "use co_await std::move(future)");
+    ASTER_ASSERT(state_.get() != nullptr);
+    return detail::FutureAwaiter<T, false>(state_);
+  }
+  /// Awaiting a temporary, or `std::move(future)`, moves the value out when this
+  /// is the last handle, or when it cannot be copied.
+  [[nodiscard]] auto operator co_await() && {
+    ASTER_ASSERT(state_.get() != nullptr);
+    return detail::FutureAwaiter<T, true>(std::move(state_));
+  }
+
+ protected:
+  friend struct detail::Access;
+  explicit Future(detail::StateRef<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
+
+  [[nodiscard]] detail::FutureBase& state() const noexcept {
+    ASTER_ASSERT(state_.get() != nullptr);
+    return *state_;
+  }
+  [[nodiscard]] detail::FutureState<T>& settable(const char* call) {
+    if (state().is_task()) detail::throw_task_not_settable(call);
+    return static_cast<detail::FutureState<T>&>(state());
+  }
+  void require_result() const {
+    state().require_done("Result is not ready.");
+    if (state().is_cancelled()) state().throw_cancelled();
+    state().mark_retrieved();
+  }
+
+  detail::StateRef<detail::FutureBase> state_;
+};
+
+}  // namespace aster::inline v0

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/intrusive_list.hpp>
+#include <aster/base/ready_queue.hpp>
+#include <aster/base/time.hpp>
+#include <aster/coro/driver.hpp>
+#include <aster/task/inbox.hpp>
+#include <aster/task/timer_queue.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <utility>
+
+namespace aster::inline v0 {
+
+class EventLoop;
+struct ExceptionContext;
+struct TaskOptions;
+
+namespace detail {
+
+/// How often this process has been forked: raised in each child, so that a loop
+/// made before knows that it is the parent's. Zero is never a count.
+ASTER_API extern std::atomic<std::uint32_t> fork_count;
+
+class FutureBase;
+class TaskBase;
+
+/// What a failed future leaves for the loop to report on its next turn.
+class Report : public ListNode {
+ public:
+  /// Tells the loop's exception handler; called once.
+  virtual void tell(Scheduler& scheduler) = 0;
+
+ protected:
+  ~Report() = default;
+};
+
+}  // namespace detail
+
+/// "Run this later": the part of a loop that tasks, futures and primitives see.
+///
+/// It is counted apart from the loop and outlives it while futures refer to it:
+/// a handle kept after the loop is gone gets "Event loop is closed", not freed
+/// memory. Thread rule: the loop's thread, but `inbox()`.
+class ASTER_API Scheduler {
+ public:
+  explicit Scheduler(EventLoop& loop) noexcept : loop_(&loop) {}
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  /// Queues `node` behind all that is ready; it runs in the next turn.
+  void post(detail::Runnable& node) noexcept { ready_.push(node); }
+
+  /// Runs `timer` when the clock reaches `when`, never earlier; `TimePoint::max()`
+  /// is never. Throws RuntimeError when the loop is closed.
+  void call_at(detail::Timer& timer, TimePoint when);
+  /// Takes `timer` out; nothing when it is not scheduled.
+  void cancel_timer(detail::Timer& timer) noexcept { timers_.remove(timer); }
+  /// Takes out a node that may be queued or scheduled; slow when it is queued.
+  void withdraw(detail::Timer& timer) noexcept {
+    if (timer.is_scheduled()) {
+      timers_.remove(timer);
+    } else {
+      ready_.remove(timer);
+    }
+  }
+
+  /// The loop's clock.
+  [[nodiscard]] TimePoint now() noexcept;
+
+  /// The loop; throws RuntimeError "Event loop is closed" when it is gone.
+  [[nodiscard]] EventLoop& loop() const;
+  [[nodiscard]] bool is_closed() const noexcept { return closed_; }
+  [[nodiscard]] bool is_debug() const noexcept { return debug_; }
+
+  /// Throws RuntimeError when the loop is closed or was made before a fork; in
+  /// debug mode also when this is not the loop's thread.
+  void require_open(const char* call) const {
+    if (open_ != detail::fork_count.load(std::memory_order_relaxed)) [[unlikely]] {
+      check_open(call);
+    }
+  }
+
+  /// Posts from any thread; see `Inbox`.
+  [[nodiscard]] const std::shared_ptr<detail::Inbox>& inbox() const noexcept { return inbox_; }
+
+  /// Whether `apply_task_factory` has anything to do.
+  [[nodiscard]] bool has_task_factory() const noexcept { return has_task_factory_; }
+  void apply_task_factory(TaskOptions& options);
+
+  /// The driver whose step is running; null inside plain callbacks.
+  [[nodiscard]] detail::Driver* current() const noexcept { return current_; }
+
+  /// Tells the loop's exception handler, or the log when the loop is gone. What a
+  /// handler throws is handled by the loop; base errors come through.
+  void call_exception_handler(const ExceptionContext& context);
+
+  /// Hands an error nobody retrieved to the exception handler on the next turn.
+  void report(detail::Report& report) noexcept { reports_.push_back(report); }
+
+  /// The tasks that have not ended, oldest first.
+  [[nodiscard]] detail::IntrusiveList<detail::TaskBase>& tasks() noexcept { return tasks_; }
+
+  void add_reference() noexcept { ++references_; }
+  void release_reference() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+ private:
+  friend class EventLoop;
+  friend class detail::TaskBase;
+  ~Scheduler() = default;
+  void check_open(const char* call) const;
+
+  detail::ReadyQueue ready_;
+  detail::TimerQueue timers_;
+  detail::Driver* current_ = nullptr;
+  EventLoop* loop_;  // Null once the loop is destroyed.
+  // The fork count of the loop's making; 0 when closed or in debug mode, so that one
+  // comparison tells whether the slow check is due.
+  std::uint32_t open_ = 0;
+  bool closed_ = false;
+  bool debug_ = false;
+  bool has_task_factory_ = false;
+  std::uint32_t references_ = 1;  // The loop's own, and one for each future.
+  detail::IntrusiveList<detail::TaskBase> tasks_;  // All that have not ended; one reference each.
+  detail::IntrusiveList<detail::Report> reports_;
+  TimePoint last_now_{};  // What the clock said last: timers before it are due.
+  std::shared_ptr<detail::Inbox> inbox_;
+
+ public:
+  /// For drivers of other kinds: makes `driver` the current one while it lives.
+  class Enter {
+   public:
+    Enter(Scheduler& scheduler, detail::Driver& driver) noexcept
+        : scheduler_(scheduler), previous_(std::exchange(scheduler.current_, &driver)) {}
+    Enter(const Enter&) = delete;
+    Enter& operator=(const Enter&) = delete;
+    ~Enter() { scheduler_.current_ = previous_; }
+
+   private:
+    Scheduler& scheduler_;
+    detail::Driver* previous_;
+  };
+};
+
+namespace detail {
+
+/// The scheduler of the loop that runs in this thread; null when none does.
+[[nodiscard]] ASTER_API Scheduler*& running_scheduler() noexcept;
+
+/// The running loop's scheduler; RuntimeError "no running event loop" with the
+/// call's name when there is none.
+[[nodiscard]] ASTER_API Scheduler& require_running(const char* call);
+
+}  // namespace detail
+}  // namespace aster::inline v0

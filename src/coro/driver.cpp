@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include <aster/coro/coroutine.hpp>
+#include <aster/coro/driver.hpp>
+#include <aster/coro/promise.hpp>
+
+namespace aster::inline v0::detail {
+
+void Driver::throw_pending() {
+  const std::uint8_t pending = std::exchange(
+      flags_, static_cast<std::uint8_t>(flags_ & static_cast<std::uint8_t>(~pending_mask)));
+  if ((pending & (must_cancel | cancel_delivered)) != 0) {
+    thrown_ = nullptr;
+    throw CancelledError(ops().take_message(*this));
+  }
+  std::rethrow_exception(std::exchange(thrown_, nullptr));
+}
+
+bool Driver::resume() {
+  waiter_ = nullptr;
+  phase_ = Phase::running;
+  do {
+    leaf_->handle().resume();
+  } while (phase_ == Phase::running);
+  return phase_ == Phase::ended;
+}
+
+void Driver::destroy_frames() noexcept {
+  waiter_ = nullptr;
+  phase_ = Phase::ended;
+  while (leaf_ != nullptr) {
+    PromiseBase& frame = *leaf_;
+    CallLink* link = frame.caller_;
+    leaf_ = link != nullptr ? link->parent_ : nullptr;
+    if (link != nullptr) link->child_ = nullptr;
+    PromiseBase::destroy(frame);
+  }
+}
+
+void destroy_unstarted(PromiseBase& promise) noexcept { PromiseBase::destroy(promise); }
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include <aster/base/error.hpp>
+#include <aster/loop/handle.hpp>
+#include <aster/task/exception_context.hpp>
+
+namespace aster::inline v0::detail {
+
+const RunnableOps HandleState::runnable_ops{
+    [](Runnable& self) { static_cast<HandleState&>(static_cast<Timer&>(self)).run_and_release(); },
+    [](Runnable& self) noexcept {
+      static_cast<HandleState&>(static_cast<Timer&>(self)).drop_and_release();
+    }};
+
+void HandleState::cancel() noexcept {
+  if (stage_ != Stage::queued) return;
+  stage_ = Stage::cancelled;
+  const bool was_timed = is_scheduled();
+  if (was_timed) scheduler_->cancel_timer(*this);
+  discard();
+  if (was_timed) release_reference();  // The heap's.
+}
+
+void HandleState::run_and_release() {
+  struct Guard {
+    HandleState* self;
+    ~Guard() { self->release_reference(); }
+  } guard{this};
+  if (stage_ != Stage::queued) return;
+  stage_ = Stage::ran;
+  struct Discard {
+    HandleState* self;
+    ~Discard() { self->discard(); }
+  } discard_after{this};
+  try {
+    invoke();
+  } catch (const BaseError&) {
+    throw;
+  } catch (...) {
+    scheduler_->call_exception_handler(
+        {"Exception in callback", std::current_exception(), AnyTask(), {}, source_});
+  }
+}
+
+void HandleState::drop_and_release() noexcept {
+  if (stage_ == Stage::queued) {
+    stage_ = Stage::cancelled;
+    discard();
+  }
+  release_reference();
+}
+
+const RunnableOps SharedHandleState::runnable_ops{
+    [](Runnable& self) { static_cast<SharedHandleState&>(self).run_and_release(); },
+    [](Runnable& self) noexcept {
+      auto& handle = static_cast<SharedHandleState&>(self);
+      handle.cancel();
+      handle.release_reference();
+    }};
+
+void SharedHandleState::cancel() noexcept {
+  Stage seen = Stage::queued;
+  if (stage_.compare_exchange_strong(seen, Stage::cancelled, std::memory_order_acq_rel)) {
+    discard();
+    return;
+  }
+  // Another thread that cancels a running callback waits for its end.
+  while (seen == Stage::running &&
+         runner_.load(std::memory_order_acquire) != std::this_thread::get_id()) {
+    stage_.wait(Stage::running, std::memory_order_acquire);
+    seen = stage_.load(std::memory_order_acquire);
+  }
+}
+
+void SharedHandleState::run_and_release() {
+  struct Guard {
+    SharedHandleState* self;
+    ~Guard() { self->release_reference(); }
+  } guard{this};
+  runner_.store(std::this_thread::get_id(), std::memory_order_release);
+  Stage seen = Stage::queued;
+  if (!stage_.compare_exchange_strong(seen, Stage::running, std::memory_order_acq_rel)) return;
+  struct Finish {
+    SharedHandleState* self;
+    ~Finish() {
+      self->discard();
+      self->stage_.store(Stage::done, std::memory_order_release);
+      self->stage_.notify_all();
+    }
+  } finish{this};
+  try {
+    invoke();
+  } catch (const BaseError&) {
+    throw;
+  } catch (...) {
+    Scheduler* scheduler = running_scheduler();
+    scheduler->call_exception_handler(
+        {"Exception in callback", std::current_exception(), AnyTask(), {}, source_});
+  }
+}
+
+}  // namespace aster::inline v0::detail

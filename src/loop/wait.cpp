@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include <aster/loop/event_loop.hpp>
+#include <aster/loop/wait.hpp>
+
+#include <algorithm>
+
+namespace aster::inline v0::detail {
+
+Coroutine<> WaitState::run(WaitState* state, Duration timeout) {
+  struct Release {
+    WaitState* state;
+    TimerHandle timer;
+    Release(WaitState* owned) noexcept : state(owned) {}
+    ~Release() {
+      timer.cancel();
+      for (ChildWatch& child : state->children_) child.stop();
+      state->release();
+    }
+  } release(state);
+  EventLoop& loop = state->scheduler_.loop();
+  state->waiter_ = loop.create_future<>();
+  state->pending_count_ = state->children_.size();
+  if (timeout != Duration::max()) {
+    state->retain();
+    struct Hold {
+      WaitState* state;
+      explicit Hold(WaitState* held) noexcept : state(held) {}
+      Hold(Hold&& other) noexcept : state(std::exchange(other.state, nullptr)) {}
+      ~Hold() {
+        if (state != nullptr) state->release();
+      }
+    };
+    release.timer = loop.call_later(timeout, [hold = Hold(state)]() mutable {
+      if (!hold.state->waiter_.done()) hold.state->waiter_.set_result();
+    });
+  }
+  for (ChildWatch& child : state->children_) child.start();
+  co_await state->waiter_;
+}
+
+void WaitState::child_done(ChildWatch& watch) {
+  const FutureBase& child = watch.child();
+  --pending_count_;
+  if (waiter_.done()) return;
+  const bool failed = !child.is_cancelled() && child.stored_error() != nullptr;
+  if (pending_count_ == 0 || return_when_ == ReturnWhen::FIRST_COMPLETED ||
+      (return_when_ == ReturnWhen::FIRST_EXCEPTION && failed)) {
+    waiter_.set_result();
+  }
+}
+
+/// The time limit of an `as_completed`; gone before its state is.
+class CompletionState::Deadline final : public Timer {
+ public:
+  explicit Deadline(CompletionState& owner) noexcept : Timer(&timer_ops), owner_(owner) {}
+  bool armed = true;
+
+ private:
+  static const RunnableOps timer_ops;
+  CompletionState& owner_;
+};
+
+const RunnableOps CompletionState::Deadline::timer_ops{
+    [](Runnable& node) {
+      auto& self = static_cast<Deadline&>(static_cast<Timer&>(node));
+      self.armed = false;
+      self.owner_.timed_out_ = true;
+      while (!self.owner_.waiters_.empty()) self.owner_.wake_one();
+    },
+    [](Runnable& node) noexcept { static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false; }};
+
+CompletionState::~CompletionState() = default;
+
+void CompletionState::watch(FutureBase& future) {
+  for (const ChildWatch& child : children_) {
+    if (&child.child() == &future) return;
+  }
+  children_.emplace_back(*this, StateRef<FutureBase>::share(future));
+}
+
+void CompletionState::start(Duration timeout) {
+  if (timeout != Duration::max() && !children_.empty()) {
+    deadline_ = std::make_unique<Deadline>(*this);
+    scheduler_.call_at(*deadline_, add_saturated(scheduler_.now(), timeout));
+  }
+  for (ChildWatch& child : children_) child.start();
+}
+
+void CompletionState::stop() noexcept {
+  if (deadline_ != nullptr && deadline_->armed) scheduler_.withdraw(*deadline_);
+  deadline_.reset();
+  for (ChildWatch& child : children_) child.stop();
+}
+
+void CompletionState::child_done(ChildWatch& watch) {
+  done_.push_back(StateRef<FutureBase>::share(watch.child()));
+  wake_one();
+}
+
+void CompletionState::wake_one() {
+  while (!waiters_.empty()) {
+    Future<> waiter = std::move(waiters_.front());
+    waiters_.pop_front();
+    if (waiter.done()) continue;
+    waiter.set_result();
+    return;
+  }
+}
+
+Coroutine<StateRef<FutureBase>> CompletionState::next() {
+  struct Hold {
+    CompletionState& state;
+    explicit Hold(CompletionState& held) noexcept : state(held) { state.retain(); }
+    ~Hold() { state.release(); }
+  } hold(*this);
+  while (done_.empty()) {
+    if (given_count_ == children_.size()) co_return StateRef<FutureBase>();
+    if (timed_out_) throw TimeoutError("as_completed: timed out");
+    Future<> waiter = scheduler_.loop().create_future<>();
+    waiters_.push_back(waiter);
+    try {
+      co_await waiter;
+    } catch (...) {
+      // Woken, then cancelled: the wake-up belongs to the next waiter.
+      if (waiter.done() && !waiter.cancelled() && !done_.empty()) wake_one();
+      throw;
+    }
+  }
+  StateRef<FutureBase> found = std::move(done_.front());
+  done_.pop_front();
+  if (++given_count_ == children_.size()) {
+    if (deadline_ != nullptr && std::exchange(deadline_->armed, false)) {
+      scheduler_.withdraw(*deadline_);
+    }
+    while (!waiters_.empty()) wake_one();
+  }
+  co_return found;
+}
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+#include <aster/base/log.hpp>
+#include <aster/task/exception_context.hpp>
+#include <aster/task/future.hpp>
+#include <aster/task/task.hpp>
+
+namespace aster::inline v0::detail {
+namespace {
+
+/// One `add_done_callback`: linked to the future while that is pending, then
+/// queued; holds the future while queued.
+class Callback final : public Runnable {
+ public:
+  Callback(FutureBase& future, CallbackId id, Function<void()>&& function)
+      : Runnable(&ops), future_(&future), function_(std::move(function)) {
+    link.target_ = this;
+    link.id_ = id;
+    link.owner_ = this;
+    link.queued_ = [](DoneLink& self) noexcept {
+      static_cast<Callback*>(self.owner_)->hold();
+    };
+    link.discard_ = [](DoneLink& self) noexcept {
+      destroy_in_frame(static_cast<Callback*>(self.owner_));
+    };
+  }
+
+  void hold() noexcept { future_->add_reference(); }
+
+  DoneLink link;
+
+ private:
+  static const RunnableOps ops;
+
+  static void run(Runnable& self) {
+    auto& callback = static_cast<Callback&>(self);
+    StateRef<FutureBase> future(callback.future_);
+    struct Guard {
+      Callback* callback;
+      ~Guard() { destroy_in_frame(callback); }
+    } guard{&callback};
+    try {
+      callback.function_();
+    } catch (const BaseError&) {
+      throw;
+    } catch (...) {
+      future->scheduler().call_exception_handler(
+          {"Exception in callback of a future", std::current_exception(),
+           future->is_task() ? Access::make<AnyTask>(future) : AnyTask(), {}, future->source()});
+    }
+  }
+  static void drop(Runnable& self) noexcept {
+    auto& callback = static_cast<Callback&>(self);
+    FutureBase* future = callback.future_;
+    destroy_in_frame(&callback);
+    future->release_reference();
+  }
+
+  FutureBase* future_;
+  Function<void()> function_;
+};
+
+const RunnableOps Callback::ops{&Callback::run, &Callback::drop};
+
+CallbackId next_callback_id() noexcept {
+  static thread_local CallbackId last = 0;
+  return ++last;
+}
+
+}  // namespace
+
+FutureBase::~FutureBase() {
+  while (!links_.empty()) {
+    DoneLink& link = links_.pop_front();
+    if (link.discard_ != nullptr) link.discard_(link);
+  }
+  scheduler_->release_reference();
+}
+
+bool FutureBase::cancel(std::string&& message) noexcept {
+  if (is_done()) return false;
+  message_ = std::move(message);
+  complete(State::cancelled, false);
+  return true;
+}
+
+void FutureBase::complete(State state, bool unretrieved_error) noexcept {
+  state_ = state;
+  retrieved_ = !unretrieved_error;
+  while (!links_.empty()) {
+    DoneLink& link = links_.pop_front();
+    if (link.queued_ != nullptr) link.queued_(link);
+    scheduler_->post(*link.target_);
+  }
+}
+
+CallbackId FutureBase::add_callback(Function<void()> function) {
+  scheduler_->require_open("add_done_callback");
+  const CallbackId id = next_callback_id();
+  auto* callback = make_in_frame<Callback>(*this, id, std::move(function));
+  if (is_done()) {
+    callback->hold();
+    scheduler_->post(*callback);
+  } else {
+    links_.push_back(callback->link);
+  }
+  return id;
+}
+
+std::size_t FutureBase::remove_callback(CallbackId id) noexcept {
+  for (DoneLink* link = links_.first(); link != nullptr; link = links_.next(*link)) {
+    if (link->id_ == id && id != 0) {
+      link->unlink();
+      link->discard_(*link);
+      return 1;
+    }
+  }
+  return 0;
+}
+
+std::exception_ptr FutureBase::exception_or_throw() {
+  require_done("Exception is not set.");
+  if (is_cancelled()) throw_cancelled();
+  retrieved_ = true;
+  return stored_error();
+}
+
+void FutureBase::require_done(const char* message) {
+  if (!is_done()) throw InvalidStateError(message);
+}
+
+void FutureBase::throw_cancelled() {
+  // The first to ask gets the very exception that ended the task, with its
+  // history; it is not kept longer, as it may hold on to much (TASK-28).
+  if (std::exception_ptr error = stored_error()) {
+    drop_stored_error();
+    std::rethrow_exception(std::move(error));
+  }
+  throw CancelledError(std::string(message_));
+}
+
+void FutureBase::throw_already_done(const char* call) const {
+  throw InvalidStateError(std::string(call) + ": the future is done already" +
+                          (is_cancelled() ? " (cancelled)" : ""));
+}
+
+void throw_task_not_settable(const char* call) {
+  throw RuntimeError(std::string("Task does not support ") + call + " operation");
+}
+
+void FutureBase::last_reference_gone() noexcept {
+  if (!retrieved_ && !reported_ && stored_error() != nullptr) {
+    reported_ = true;
+    if (!scheduler_->is_closed()) {
+      references_ = 1;  // The report list's.
+      scheduler_->report(*this);
+      return;
+    }
+    log_error(is_task() ? "Task exception was never retrieved (its loop is closed)"
+                        : "Future exception was never retrieved (its loop is closed)");
+  }
+  destroy();
+}
+
+void FutureBase::tell(Scheduler& scheduler) {
+  StateRef<FutureBase> self(this);
+  scheduler.call_exception_handler(
+      {is_task() ? "Task exception was never retrieved" : "Future exception was never retrieved",
+       stored_error(), is_task() ? Access::make<AnyTask>(self) : AnyTask(), {}, source_});
+}
+
+void FutureAwaiterBase::wait(Driver& driver) {
+  if (future_->is_task() && future_->as_task() == driver.task()) {
+    throw RuntimeError("Task cannot await on itself: " + driver.task()->name());
+  }
+  if (&future_->scheduler() != &driver.scheduler()) {
+    throw RuntimeError("co_await: the future is attached to a different loop");
+  }
+  driver_ = &driver;
+  link_.target_ = &driver;
+  future_->add_link(link_);
+  driver.suspend(*this);
+}
+
+bool FutureAwaiterBase::cancel(Driver&, std::string& message) noexcept {
+  return future_->cancel(std::move(message));
+}
+
+}  // namespace aster::inline v0::detail

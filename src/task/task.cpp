@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#include <aster/base/log.hpp>
+#include <aster/task/exception_context.hpp>
+#include <aster/task/task.hpp>
+
+#include <atomic>
+
+namespace aster::inline v0 {
+namespace detail {
+namespace {
+
+constinit std::atomic<std::uint64_t> last_task_number{0};
+
+TaskBase& task_of(Runnable& node) noexcept {
+  return static_cast<TaskBase&>(static_cast<Driver&>(node));
+}
+TaskBase& task_of(Driver& driver) noexcept { return static_cast<TaskBase&>(driver); }
+const TaskBase& task_of(const Driver& driver) noexcept {
+  return static_cast<const TaskBase&>(driver);
+}
+
+}  // namespace
+
+const DriverOps TaskBase::driver_ops{
+    {[](Runnable& self) { task_of(self).step(); },
+     // Queued tasks are taken down with all others when the loop closes.
+     [](Runnable&) noexcept {}},
+    [](Driver& self, std::string&& message) noexcept {
+      return task_of(self).cancel(std::move(message));
+    },
+    [](Driver& self) noexcept { return task_of(self).uncancel(); },
+    [](const Driver& self) noexcept { return task_of(self).cancelling(); },
+    [](Driver& self, std::string&& message) noexcept {
+      task_of(self).message() = std::move(message);
+    },
+    [](Driver& self) noexcept { return std::exchange(task_of(self).message(), {}); },
+    [](Driver& self) noexcept -> Scheduler& { return task_of(self).FutureBase::scheduler(); },
+    [](Driver& self) noexcept { return &task_of(self); },
+    [](Driver& self) noexcept {
+      Scheduler& scheduler = task_of(self).FutureBase::scheduler();
+      if (running_scheduler() == &scheduler) {
+        self.wake();
+      } else {
+        // A closed loop has taken the task down already.
+        static_cast<void>(scheduler.inbox()->push(self));
+      }
+    },
+    nullptr};
+
+TaskBase::TaskBase(Scheduler& scheduler, const TaskOptions& options)
+    : FutureBase(scheduler, Kind::task, options.source),
+      Driver(driver_ops, scheduler.ready_),
+      number_(last_task_number.fetch_add(1, std::memory_order_relaxed) + 1) {
+  if (!options.name.empty()) name_ = new std::string(options.name);
+}
+
+TaskBase::~TaskBase() { delete name_; }
+
+void TaskBase::begin(PromiseBase& root, HeldCallable* held, bool eager) {
+  Scheduler& scheduler = FutureBase::scheduler();
+  held_ = held;
+  root.drive_by(*this);
+  FutureBase::add_reference();
+  scheduler.tasks_.push_back(*this);
+  if (eager && running_scheduler() == &scheduler) {
+    step();
+  } else {
+    wake();
+  }
+}
+
+void TaskBase::step() {
+  Scheduler& scheduler = FutureBase::scheduler();
+  if (!started_) {
+    started_ = true;
+    if ((flags_ & must_cancel) != 0) {  // The body never runs (TASK-21).
+      flags_ = 0;
+      destroy_frames();
+      complete_cancelled();
+      return;
+    }
+  }
+  Scheduler::Enter enter(scheduler, *this);
+  if (resume()) {
+    finish();
+  } else if ((flags_ & must_cancel) != 0 && waiter_ != nullptr &&
+             waiter_->cancel(*this, FutureBase::message())) {
+    // It cancelled itself before it suspended (TASK-22).
+    flags_ &= static_cast<std::uint8_t>(~must_cancel);
+  }
+}
+
+void TaskBase::complete_cancelled() noexcept {
+  if (held_ != nullptr) std::exchange(held_, nullptr)->destroy();
+  leave_loop(State::cancelled, false);
+}
+
+void TaskBase::finish() {
+  destroy_frames();
+  if (held_ != nullptr) std::exchange(held_, nullptr)->destroy();
+  if (result_has_error()) {
+    std::exception_ptr error = stored_error();
+    if (is_cancelled_error(error)) {
+      leave_loop(State::cancelled, false);
+    } else if (is_base_error(error)) {
+      // Whoever drives the loop sees it now; that counts as retrieved (ACC-12).
+      leave_loop(State::finished, false);
+      std::rethrow_exception(std::move(error));
+    } else {
+      leave_loop(State::finished, true);
+    }
+  } else if ((flags_ & must_cancel) != 0) {  // Cancelled itself, then returned (TASK-23).
+    drop_result();
+    leave_loop(State::cancelled, false);
+  } else {
+    leave_loop(State::finished, false);
+  }
+}
+
+void TaskBase::leave_loop(State state, bool unretrieved_error) noexcept {
+  flags_ = 0;
+  ListNode::unlink();
+  complete(state, unretrieved_error);
+  FutureBase::release_reference();  // The loop's; the object may be gone after this.
+}
+
+void TaskBase::destroy_pending() noexcept {
+  destroy_frames();
+  drop_result();
+  complete_cancelled();
+}
+
+bool TaskBase::cancel(std::string&& message) noexcept {
+  // Down the chain of tasks that await each other, without recursion.
+  TaskBase* task = this;
+  for (;;) {
+    if (task->is_done()) return task != this;
+    task->retrieved_ = true;
+    ++task->cancel_count_;
+    Waiter* waiter = task->waiter_;
+    if (waiter != nullptr) {
+      FutureBase* future = waiter->awaited_future();
+      TaskBase* next = future != nullptr ? future->as_task() : nullptr;
+      if (next != nullptr && !next->is_done()) {
+        task = next;
+        continue;
+      }
+      if (waiter->cancel(*task, message)) return true;
+    }
+    // Its next step is queued already, or it is running: that step, or the next
+    // suspension, throws.
+    if ((task->flags_ & cancel_delivered) == 0) {
+      task->flags_ |= must_cancel;
+      task->message_ = std::move(message);
+    }
+    return true;
+  }
+}
+
+int TaskBase::uncancel() noexcept {
+  if (cancel_count_ > 0 && --cancel_count_ == 0) {
+    flags_ &= static_cast<std::uint8_t>(~must_cancel);
+  }
+  return static_cast<int>(cancel_count_);
+}
+
+std::string TaskBase::name() const {
+  return name_ != nullptr ? *name_ : "Task-" + std::to_string(number_);
+}
+
+void TaskBase::set_name(std::string_view name) {
+  auto* replacement = new std::string(name);
+  delete std::exchange(name_, replacement);
+}
+
+}  // namespace detail
+
+AnyTask current_task() {
+  Scheduler& scheduler = detail::require_running("current_task");
+  detail::Driver* driver = scheduler.current();
+  detail::TaskBase* task = driver != nullptr ? driver->task() : nullptr;
+  if (task == nullptr) return {};
+  return detail::Access::make<AnyTask>(detail::StateRef<detail::FutureBase>::share(*task));
+}
+
+}  // namespace aster::inline v0

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+#include <aster/task/child_watch.hpp>
+#include <aster/task/exception_context.hpp>
+#include <aster/task/task_group.hpp>
+
+namespace aster::inline v0 {
+namespace detail {
+namespace {
+
+/// Waits until it is told; the awaiting task may be cancelled meanwhile.
+class Signal final : Waiter {
+ public:
+  using aster_awaiter = void;
+  Signal() noexcept = default;
+  void notify() noexcept {
+    if (driver_ == nullptr || notified_) return;
+    notified_ = true;
+    driver_->wake();
+  }
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    driver_ = &driver_of(handle);
+    driver_->suspend(*this);
+  }
+  void await_resume() { driver_->check(); }
+
+ private:
+  bool cancel(Driver& driver, std::string& message) noexcept override {
+    if (std::exchange(notified_, true)) return false;
+    driver.wake_cancelled(message);
+    return true;
+  }
+  Driver* driver_ = nullptr;  // Null until somebody waits.
+  bool notified_ = false;
+};
+
+}  // namespace
+
+/// The group's memory; shared with the notes of its children.
+class TaskGroupState final : public ChildOwner {
+ public:
+  struct Child final : ListNode, ChildWatch {
+    using ChildWatch::ChildWatch;
+  };
+
+  Scheduler* scheduler = nullptr;  // Null until entered.
+  Driver* parent = nullptr;
+  bool exiting = false;
+  bool aborting = false;
+  bool finished = false;
+  bool parent_cancel_requested = false;
+  bool cancelled_early = false;  // `cancel` before the entry.
+  std::exception_ptr base_error;
+  std::vector<std::exception_ptr> errors;
+  IntrusiveList<Child> children;  // Not done, or their note is still queued.
+  Signal* waiting = nullptr;      // Of `exit`, while it waits.
+  std::uint32_t references = 1;
+
+  void retain() noexcept override { ++references; }
+  void release() noexcept override {
+    if (--references == 0) delete this;
+  }
+
+  void add(FutureBase& task) {
+    auto* child = make_in_frame<Child>(*this, StateRef<FutureBase>::share(task));
+    children.push_back(*child);
+    child->start();
+    // An eager child may have ended the group while it was being made (TG-17).
+    if (aborting && !task.is_done()) task.cancel({});
+  }
+
+  void child_done(ChildWatch& watch) override {
+    const auto keep = StateRef<FutureBase>::share(watch.child());
+    FutureBase& task = *keep;
+    auto& child = static_cast<Child&>(watch);
+    child.unlink();
+    destroy_in_frame(&child);
+    if (waiting != nullptr && children.empty()) waiting->notify();
+    if (task.is_cancelled()) return;
+    task.mark_retrieved();
+    const std::exception_ptr error = task.stored_error();
+    if (error == nullptr) return;
+    errors.push_back(error);
+    if (base_error == nullptr && is_base_error(error)) base_error = error;
+    if (finished) {
+      scheduler->call_exception_handler(
+          {"a task of a TaskGroup failed after its group had ended", error, {}, {}, {}});
+      return;
+    }
+    if (!aborting && !parent_cancel_requested) {
+      abort();
+      cancel_parent();
+    }
+  }
+
+  /// Cancels all children.
+  void abort() noexcept {
+    aborting = true;
+    for (Child* child = children.first(); child != nullptr; child = children.next(*child)) {
+      if (!child->child().is_done()) child->child().cancel({});
+    }
+  }
+  void cancel_parent() noexcept {
+    parent_cancel_requested = true;
+    parent->cancel({});
+  }
+
+ private:
+  ~TaskGroupState() {
+    while (!children.empty()) destroy_in_frame(&children.pop_front());
+  }
+};
+
+}  // namespace detail
+
+using detail::TaskGroupState;
+
+TaskGroup::TaskGroup() : state_(new TaskGroupState) {}
+
+TaskGroup::TaskGroup(TaskGroup&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {
+  ASTER_ASSERT(state_ != nullptr && state_->scheduler == nullptr);
+}
+
+TaskGroup::~TaskGroup() {
+  if (state_ != nullptr) state_->release();
+}
+
+Scheduler& TaskGroup::check() const {
+  if (state_->scheduler == nullptr) throw RuntimeError("TaskGroup has not been entered");
+  if (state_->finished || (state_->exiting && state_->children.empty())) {
+    throw RuntimeError("TaskGroup is finished");
+  }
+  if (state_->aborting) throw RuntimeError("TaskGroup is shutting down");
+  return *state_->scheduler;
+}
+
+void TaskGroup::adopt_state(detail::FutureBase& task) { state_->add(task); }
+
+void TaskGroup::cancel() noexcept {
+  if (state_->scheduler == nullptr) {
+    state_->cancelled_early = true;
+    return;
+  }
+  if (state_->finished || state_->aborting) return;
+  state_->abort();
+  state_->cancel_parent();
+}
+
+Coroutine<TaskGroup&> TaskGroup::enter() {
+  TaskGroupState& state = *state_;
+  if (state.scheduler != nullptr) throw RuntimeError("TaskGroup has already been entered");
+  Scheduler& scheduler = detail::require_running("TaskGroup");
+  if (scheduler.current() == nullptr) {
+    throw RuntimeError("TaskGroup cannot determine the parent task");
+  }
+  state.scheduler = &scheduler;
+  state.parent = scheduler.current();
+  if (state.cancelled_early) cancel();
+  co_return *this;
+}
+
+Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
+  TaskGroupState& state = *state_;
+  state.exiting = true;
+  std::exception_ptr cancellation;
+  if (is_base_error(error) && state.base_error == nullptr) state.base_error = error;
+  const bool body_cancelled = is_cancelled_error(error);
+  if (body_cancelled) cancellation = error;
+  if (error != nullptr && !state.aborting) state.abort();
+
+  // A repeated cancellation interrupts the wait, but not the group's end.
+  while (!state.children.empty()) {
+    detail::Signal all_done;
+    state.waiting = &all_done;
+    try {
+      co_await all_done;
+    } catch (const CancelledError&) {
+      if (!state.aborting) {
+        cancellation = std::current_exception();
+        state.abort();
+      }
+    }
+    state.waiting = nullptr;
+  }
+  state.finished = true;
+
+  if (state.base_error != nullptr) {
+    for (const std::exception_ptr& other : state.errors) {
+      if (other == state.base_error) continue;
+      state.scheduler->call_exception_handler(
+          {"TaskGroup task exception was not propagated because the TaskGroup body is being "
+           "closed with a BaseException",
+           other, {}, {}, {}});
+    }
+    std::rethrow_exception(state.base_error);
+  }
+  // Our own request must not leak out; others' must not be lost.
+  if (state.parent_cancel_requested) {
+    if (state.parent->uncancel() == 0) {
+      cancellation = nullptr;
+    } else if (cancellation == nullptr && state.errors.empty()) {
+      cancellation = std::make_exception_ptr(CancelledError());
+    }
+  }
+  if (cancellation != nullptr && state.errors.empty()) std::rethrow_exception(cancellation);
+  if (error != nullptr && !body_cancelled) state.errors.push_back(error);
+  if (!state.errors.empty()) {
+    if (state.parent->cancelling() > 0) {
+      // Somebody outside wants the task to end: the next await says so, the count
+      // stays (TG-12).
+      state.parent->uncancel();
+      state.parent->cancel({});
+    }
+    throw ExceptionGroup("unhandled errors in a TaskGroup", std::move(state.errors));
+  }
+  co_return true;
+}
+
+}  // namespace aster::inline v0

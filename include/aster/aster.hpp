@@ -11,6 +11,7 @@
 #include <aster/base/function.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/log.hpp>
+#include <aster/base/random.hpp>
 #include <aster/base/ready_queue.hpp>
 #include <aster/base/time.hpp>
 #include <aster/base/waker.hpp>
@@ -34,3 +35,6 @@
 #include <aster/loop/event_loop.hpp>
 #include <aster/loop/handle.hpp>
 #include <aster/loop/operation.hpp>
+// io
+#include <aster/io/address.hpp>
+#include <aster/io/socket.hpp>

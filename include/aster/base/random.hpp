@@ -26,6 +26,7 @@ class SeededRandom {
  public:
   using result_type = std::uint64_t;  // A std::uniform_random_bit_generator.
 
+  /// The generator of this seed's sequence.
   explicit constexpr SeededRandom(std::uint64_t seed) noexcept {
     for (std::uint64_t& word : state_) {
       seed += 0x9e3779b97f4a7c15u;
@@ -49,7 +50,9 @@ class SeededRandom {
     return result;
   }
 
+  /// The least and the greatest number that a call gives.
   static constexpr result_type min() noexcept { return 0; }
+  /// See `min`.
   static constexpr result_type max() noexcept { return std::numeric_limits<result_type>::max(); }
 
   /// A number in [0, bound), each equally likely; 0 when `bound` is 0.

@@ -46,8 +46,9 @@ class ASTER_API Address {
   /// answers "is this a literal or a name?".
   [[nodiscard]] static std::optional<Address> try_parse(std::string_view host, int port);
 
-  /// The sockaddr, for the system's calls, and its length.
+  /// The sockaddr, for the system's calls.
   [[nodiscard]] const void* data() const noexcept { return bytes_.data(); }
+  /// The length of what `data` points at.
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
 
   /// AF_INET, AF_INET6, AF_UNIX …; AF_UNSPEC (0) without an address.
@@ -87,6 +88,7 @@ class ASTER_API Address {
 
 template <>
 struct std::hash<aster::Address> {
+  /// The hash of the native bytes.
   std::size_t operator()(const aster::Address& address) const noexcept {
     return std::hash<std::string_view>()(
         {static_cast<const char*>(address.data()), address.size()});

@@ -37,14 +37,18 @@ class ASTER_API SocketView {
   /// Null for a socket of the system.
   [[nodiscard]] IoBackend* backend() const noexcept { return backend_; }
 
+  /// Its own address.
   [[nodiscard]] Address getsockname() const;
+  /// The address of the other end; ENOTCONN without one.
   [[nodiscard]] Address getpeername() const;
 
   /// An option whose value is an int: `getsockopt(SOL_SOCKET, SO_ERROR)`.
   [[nodiscard]] int getsockopt(int level, int name) const;
   /// Any other option, as at most `size` bytes.
   [[nodiscard]] std::string getsockopt(int level, int name, std::size_t size) const;
+  /// Sets an option whose value is an int.
   void setsockopt(int level, int name, int value) const;
+  /// Sets any other option, as the bytes of its struct.
   void setsockopt(int level, int name, std::string_view value) const;
 
  protected:
@@ -79,7 +83,9 @@ class ASTER_API Socket : public SocketView {
   /// close-on-exec. When that fails the descriptor stays the caller's.
   [[nodiscard]] static Socket adopt(native_socket fd, IoBackend* backend = nullptr);
 
+  /// Leaves a closed one behind.
   Socket(Socket&& other) noexcept : SocketView(std::exchange(other.view(), SocketView())) {}
+  /// Closes the present one first.
   Socket& operator=(Socket&& other) noexcept {
     if (this != &other) {
       close();
@@ -89,7 +95,9 @@ class ASTER_API Socket : public SocketView {
   }
   ~Socket() { close(); }
 
+  /// Gives it an address of its own; port 0 takes a free one.
   void bind(const Address& address);
+  /// Lets others connect; `backlog` is how many may wait to be accepted.
   void listen(int backlog = 128);
   /// SHUT_RD, SHUT_WR or SHUT_RDWR; a back end's sockets know SHUT_WR only.
   void shutdown(int how);
@@ -100,6 +108,7 @@ class ASTER_API Socket : public SocketView {
   /// Closes it; nothing when it is closed. An error of the system cannot be
   /// acted on, the descriptor is gone all the same, and so is not reported.
   void close() noexcept;
+  /// True once it was closed, released or moved away.
   [[nodiscard]] bool is_closed() const noexcept { return fd_ == closed; }
   /// Gives the descriptor away without closing it.
   [[nodiscard]] native_socket release() noexcept {

@@ -94,9 +94,12 @@ struct SimLedger {
 /// Thread rule: loop thread only, `Waker::wake` excepted.
 class ASTER_API SimBackend final : public IoBackend {
  public:
+  /// The lowest number of a simulated descriptor.
   static constexpr native_socket first_descriptor = 1'000'000;
 
+  /// A system without sockets, at a fixed point of time.
   explicit SimBackend(SimOptions options);
+  /// With default options.
   SimBackend();
   ~SimBackend() override;
 
@@ -128,6 +131,7 @@ class ASTER_API SimBackend final : public IoBackend {
   /// errors leave it. Scripts for one call queue up.
   void fail_next(SimCall call, int error, std::size_t times = 1);
 
+  /// How a connection breaks.
   enum class Cut : std::uint8_t {
     fin,    ///< Both ends see the other's orderly end; later sends are lost.
     reset,  ///< Both ends see ECONNRESET.
@@ -138,6 +142,7 @@ class ASTER_API SimBackend final : public IoBackend {
 
   // The accounts ---------------------------------------------------------------
 
+  /// The counts so far.
   [[nodiscard]] SimLedger ledger() const noexcept;
   /// Breaches of the contract of `IoBackend` seen so far, as texts.
   [[nodiscard]] const std::vector<std::string>& violations() const noexcept;

@@ -11,6 +11,7 @@
 #include <aster/base/function.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/log.hpp>
+#include <aster/base/random.hpp>
 #include <aster/base/ready_queue.hpp>
 #include <aster/base/sys_call.hpp>
 #include <aster/base/time.hpp>
@@ -47,3 +48,6 @@
 #include <aster/loop/sleep.hpp>
 #include <aster/loop/timeout.hpp>
 #include <aster/loop/wait.hpp>
+// io
+#include <aster/io/address.hpp>
+#include <aster/io/socket.hpp>

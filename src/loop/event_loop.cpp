@@ -515,6 +515,7 @@ void EventLoop::turn(Duration limit) {
     }
     inbox.drain(scheduler.ready_);
     turns_since_poll_ = 0;
+    if (wait > Duration::zero()) waited();
   } else if (poll_is_due()) {
     backend_->poll(Duration::zero());
   } else {
@@ -526,6 +527,7 @@ void EventLoop::turn(Duration limit) {
 
 void EventLoop::run_ready() {
   detail::ReadyQueue batch;
+  last_turn_ran_ = !scheduler_->ready_.empty();
   batch.append(scheduler_->ready_);
   try {
     while (!batch.empty()) batch.pop().run();

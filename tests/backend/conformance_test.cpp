@@ -5,6 +5,7 @@
 // descriptors of the system (pipes, signals, fork) say so and are skipped there.
 #include <aster/loop/backend.hpp>
 #include <aster/testing/faults.hpp>
+#include <aster/testing/sim_backend.hpp>
 
 #include <gtest/gtest.h>
 
@@ -1606,12 +1607,19 @@ TEST_P(BackendTest, DescriptorHeldByAChildMakesNoEventsAfterClose) {
   ::close(copy);
 }
 
+std::unique_ptr<IoBackend> simulated(testing::SimOptions options) {
+  return std::make_unique<testing::SimBackend>(options);
+}
+
 const std::vector<Subject> subjects{
 #if defined(__linux__)
     {"epoll", [] { return make_backend(Backend::epoll); }, true},
 #endif
     {"poll", [] { return make_backend(Backend::poll); }, true},
     {"select", [] { return make_backend(Backend::select); }, true},
+    {"sim", [] { return simulated({}); }, false},
+    {"sim_slow_network", [] { return simulated({.seed = 1, .latency = 2ms}); }, false},
+    {"sim_small_capacity", [] { return simulated({.seed = 2, .capacity = 20'000}); }, false},
 };
 
 INSTANTIATE_TEST_SUITE_P(All, BackendTest, ::testing::ValuesIn(subjects),

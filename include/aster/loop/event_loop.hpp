@@ -292,6 +292,12 @@ class ASTER_API EventLoop {
   /// Marks a descriptor as a transport's (FD-5), or no longer.
   void set_transport_fd(native_socket fd, bool owned);
 
+ protected:
+  /// The loop has waited because nothing was ready.
+  virtual void waited() {}
+  /// Whether the last turn ran anything.
+  [[nodiscard]] bool last_turn_ran() const noexcept { return last_turn_ran_; }
+
  private:
   friend class Scheduler;
   friend class Runner;
@@ -327,6 +333,7 @@ class ASTER_API EventLoop {
   bool running_ = false;
   bool stopping_ = false;
   bool strict_ = false;
+  bool last_turn_ran_ = false;
   std::uint32_t turns_since_poll_ = 0;
   std::uint64_t cycles_at_poll_ = 0;
   std::thread::id thread_;  // While running.

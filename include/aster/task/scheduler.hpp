@@ -99,6 +99,9 @@ class ASTER_API Scheduler {
   [[nodiscard]] bool has_task_factory() const noexcept { return has_task_factory_; }
   void apply_task_factory(TaskOptions& options);
 
+  /// True when nothing is ready, from this thread or another.
+  [[nodiscard]] bool is_idle() const noexcept { return ready_.empty() && !inbox_->maybe_full(); }
+
   /// The driver whose step is running; null inside plain callbacks.
   [[nodiscard]] detail::Driver* current() const noexcept { return current_; }
 

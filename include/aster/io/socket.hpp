@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/io/address.hpp>
+#include <aster/loop/backend.hpp>
+#include <aster/loop/operation.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace aster::inline v0 {
+
+/// A look at a socket that somebody else owns: its addresses and options. What
+/// `Server::sockets()` gives. Copies freely and never closes anything; valid
+/// while the owner keeps the socket open.
+///
+///     server.sockets().front().getsockname().port()
+///
+/// Calls that the system refuses throw `std::system_error` with what was called,
+/// on what: "getpeername of socket 5: Transport endpoint is not connected".
+class ASTER_API SocketView {
+ public:
+  /// A view of nothing; every call is an EBADF.
+  SocketView() noexcept = default;
+
+  /// `backend`: whose descriptor it is, when only a back end can tell about it
+  /// (simulated sockets); null for a socket of the system.
+  explicit SocketView(native_socket fd, IoBackend* backend = nullptr) noexcept
+      : fd_(fd), backend_(backend) {}
+
+  /// The descriptor; -1 when closed.
+  [[nodiscard]] native_socket fileno() const noexcept { return fd_; }
+  /// Null for a socket of the system.
+  [[nodiscard]] IoBackend* backend() const noexcept { return backend_; }
+
+  /// Its own address.
+  [[nodiscard]] Address getsockname() const;
+  /// The address of the other end; ENOTCONN without one.
+  [[nodiscard]] Address getpeername() const;
+
+  /// An option whose value is an int: `getsockopt(SOL_SOCKET, SO_ERROR)`.
+  [[nodiscard]] int getsockopt(int level, int name) const;
+  /// Any other option, as at most `size` bytes.
+  [[nodiscard]] std::string getsockopt(int level, int name, std::size_t size) const;
+  /// Sets an option whose value is an int.
+  void setsockopt(int level, int name, int value) const;
+  /// Sets any other option, as the bytes of its struct.
+  void setsockopt(int level, int name, std::string_view value) const;
+
+ protected:
+  [[noreturn]] void fail(std::int64_t result, const char* call) const;
+
+  static constexpr native_socket closed = static_cast<native_socket>(-1);
+  native_socket fd_ = closed;
+  IoBackend* backend_ = nullptr;
+};
+
+/// A socket that is owned: closed when this goes. Non-blocking and
+/// close-on-exec from birth. For servers and clients prefer `start_server` and
+/// `open_connection`; this is for the `sock_*` functions of the loop.
+///
+///     Socket listener{AF_INET, SOCK_STREAM};
+///     listener.bind(Address{"127.0.0.1", 0});
+///     listener.listen(128);
+///     Accepted accepted = co_await loop.sock_accept(listener);
+///
+/// Movable. Before it closes, operations on it must be over and `add_reader` and
+/// `add_writer` undone. A socket of a back end must go before the back end.
+/// Failures throw `std::system_error`: "bind 127.0.0.1:80: Permission denied".
+class ASTER_API Socket : public SocketView {
+ public:
+  /// A closed one.
+  Socket() noexcept = default;
+  /// As `socket(2)`: AF_INET, SOCK_STREAM …
+  Socket(int family, int type, int protocol = 0);
+  /// A socket of `backend`, for simulated ones.
+  Socket(IoBackend& backend, int family, int type, int protocol = 0);
+  /// Takes over an open descriptor, which is made non-blocking and
+  /// close-on-exec. When that fails the descriptor stays the caller's.
+  [[nodiscard]] static Socket adopt(native_socket fd, IoBackend* backend = nullptr);
+
+  /// Leaves a closed one behind.
+  Socket(Socket&& other) noexcept : SocketView(std::exchange(other.view(), SocketView())) {}
+  /// Closes the present one first.
+  Socket& operator=(Socket&& other) noexcept {
+    if (this != &other) {
+      close();
+      view() = std::exchange(other.view(), SocketView());
+    }
+    return *this;
+  }
+  ~Socket() { close(); }
+
+  /// Gives it an address of its own; port 0 takes a free one.
+  void bind(const Address& address);
+  /// Lets others connect; `backlog` is how many may wait to be accepted.
+  void listen(int backlog = 128);
+  /// SHUT_RD, SHUT_WR or SHUT_RDWR; a back end's sockets know SHUT_WR only.
+  void shutdown(int how);
+  /// The loop's functions want it non-blocking, as it is from birth. A back end's
+  /// sockets cannot be made blocking (EOPNOTSUPP).
+  void setblocking(bool blocking);
+
+  /// Closes it; nothing when it is closed. An error of the system cannot be
+  /// acted on, the descriptor is gone all the same, and so is not reported.
+  void close() noexcept;
+  /// True once it was closed, released or moved away.
+  [[nodiscard]] bool is_closed() const noexcept { return fd_ == closed; }
+  /// Gives the descriptor away without closing it.
+  [[nodiscard]] native_socket release() noexcept {
+    return std::exchange(view(), SocketView()).fileno();
+  }
+
+ private:
+  SocketView& view() noexcept { return *this; }
+};
+
+}  // namespace aster::inline v0

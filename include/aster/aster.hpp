@@ -5,6 +5,7 @@
 /// Programs that care for compile time include the header of each concept.
 
 // base
+#include <aster/base/buffer.hpp>
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
 #include <aster/base/frame_allocator.hpp>
@@ -51,3 +52,8 @@
 // io
 #include <aster/io/address.hpp>
 #include <aster/io/socket.hpp>
+// net
+#include <aster/net/server.hpp>
+#include <aster/net/stream_reader.hpp>
+#include <aster/net/stream_writer.hpp>
+#include <aster/net/streams.hpp>

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT
+#include "net/stream_link.hpp"
+
+#include "net/server_state.hpp"
+
+#include <aster/base/log.hpp>
+
+#include <cerrno>
+#include <utility>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace aster::inline v0::detail {
+namespace {
+
+constexpr std::size_t default_high_water = 65536;   // K-2.
+constexpr std::uint32_t quiet_writes_after_loss = 5;  // K-11.
+
+}  // namespace
+
+const RunnableOps StreamLink::EndNote::ops{
+    [](Runnable& node) {
+      StreamLink& link = static_cast<EndNote&>(node).owner;
+      link.note_queued_ = false;
+      link.finish();
+    },
+    [](Runnable& node) noexcept { static_cast<EndNote&>(node).owner.note_queued_ = false; }};
+
+StreamLink::StreamLink(EventLoop& loop, native_socket fd, std::size_t limit)
+    : ReaderState(limit),
+      scheduler_(&loop.scheduler()),
+      backend_(&loop.backend()),
+      fd_(fd),
+      high_(default_high_water),
+      low_(default_high_water / 4),
+      receive_(*this,
+               [](Operation& operation) noexcept {
+                 static_cast<LinkOperation&>(operation).owner.received(operation);
+               }),
+      send_(*this,
+            [](Operation& operation) noexcept {
+              static_cast<LinkOperation&>(operation).owner.sent(operation);
+            }),
+      note_(*this) {
+  scheduler_->add_reference();
+  receive_.kind = Operation::Kind::recv;
+  receive_.fd = fd;
+  send_.kind = Operation::Kind::send;
+  send_.fd = fd;
+}
+
+StreamLink::~StreamLink() {
+  ASTER_ASSERT(stage_ == Stage::lost);
+  scheduler_->release_reference();
+}
+
+// Receiving ----------------------------------------------------------------------
+
+bool StreamLink::pull() {
+  if (stage_ != Stage::open) {
+    // close() ends reading at once; the note ends the stream for readers.
+    if (stage_ == Stage::lost && !has_eof()) feed_eof();
+    return stage_ == Stage::lost;
+  }
+  if (receive_.is_pending()) return false;
+  const std::span<char> target = direct_target();
+  receive_.data = target.data();
+  receive_.size = target.empty() ? std::size_t{65536} : target.size();
+  if (target.empty()) receive_.data = nullptr;
+  if (!backend_->submit(receive_)) return false;
+  take_received(receive_);
+  return true;
+}
+
+void StreamLink::stop_pull() noexcept {
+  // A back end that cannot take it back delivers to the buffer instead; bytes
+  // bound for a target of the caller's must not be in flight any longer.
+  if (!receive_.is_pending()) return;
+  if (receive_.data != nullptr) {
+    backend_->reclaim(receive_);
+  } else {
+    static_cast<void>(backend_->cancel(receive_));
+  }
+}
+
+void StreamLink::received(Operation& operation) noexcept {
+  if (stage_ == Stage::ending) {  // The note waited for this.
+    post_end();
+    return;
+  }
+  try {
+    take_received(operation);
+    if (stage_ != Stage::open || waiting_ == nullptr) return;
+    // What came was not enough for the read that waits.
+    while (waiting_ != nullptr && pull()) {
+    }
+  } catch (...) {
+    end(std::current_exception());
+  }
+}
+
+void StreamLink::take_received(Operation& operation) {
+  const std::int64_t result = operation.result;
+  if (result > 0) {
+    if (operation.data != nullptr) {
+      filled(static_cast<std::size_t>(result));
+    } else {
+      feed(operation.lent);
+    }
+  } else if (result == 0) {
+    feed_eof();
+  } else if (result != -ECANCELED) {
+    fail_call(static_cast<int>(-result), "recv");
+  }
+}
+
+// Sending -------------------------------------------------------------------------
+
+bool StreamLink::ignore_write() noexcept {
+  if (stage_ == Stage::open || (stage_ == Stage::closing && !out_.empty())) return false;
+  if (++writes_after_loss_ == quiet_writes_after_loss) {
+    log_warning("a stream is written to after its connection was lost");
+  }
+  return true;
+}
+
+void StreamLink::write(std::string_view data) {
+  if (eof_wanted_) throw RuntimeError("write: Cannot call write() after write_eof()");
+  if (data.empty() || ignore_write()) return;
+  if (out_.empty()) {
+    const std::int64_t sent = backend_->send_now(fd_, data.data(), data.size());
+    if (sent == static_cast<std::int64_t>(data.size())) return;
+    if (sent > 0) {
+      data.remove_prefix(static_cast<std::size_t>(sent));
+    } else if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
+      fail_call(static_cast<int>(-sent), "send");
+      return;
+    }
+  }
+  queue_rest(data);
+}
+
+void StreamLink::queue_rest(std::string_view rest) {
+  out_.append(rest);
+  submit_send();
+  check_high_water();
+}
+
+void StreamLink::writelines(std::span<const std::string_view> pieces) {
+  if (eof_wanted_) throw RuntimeError("writelines: Cannot call write() after write_eof()");
+  std::size_t total = 0;
+  for (const std::string_view piece : pieces) total += piece.size();
+  if (total == 0 || ignore_write()) return;
+  std::size_t sent = 0;
+  if (out_.empty()) {
+    const std::int64_t result = backend_->send_now(fd_, pieces);
+    if (result < 0 && result != -EAGAIN && result != -EINTR) {
+      fail_call(static_cast<int>(-result), "send");
+      return;
+    }
+    if (result > 0) sent = static_cast<std::size_t>(result);
+  }
+  if (sent == total) return;
+  for (const std::string_view piece : pieces) {
+    if (sent >= piece.size()) {
+      sent -= piece.size();
+    } else {
+      out_.append(piece.substr(sent));
+      sent = 0;
+    }
+  }
+  submit_send();
+  check_high_water();
+}
+
+void StreamLink::submit_send() {
+  while (!out_.empty() && !send_.is_pending() && stage_ <= Stage::closing) {
+    send_.data = out_.data();
+    send_.size = out_.size();
+    if (!backend_->submit(send_)) return;
+    if (send_.result < 0) {
+      fail_call(static_cast<int>(-send_.result), "send");
+      return;
+    }
+    out_.consume(static_cast<std::size_t>(send_.result));
+  }
+  flushed_some();
+}
+
+void StreamLink::sent(Operation& operation) noexcept {
+  if (stage_ == Stage::ending) {
+    post_end();
+    return;
+  }
+  if (operation.result < 0) {
+    fail_call(static_cast<int>(-operation.result), "send");
+    return;
+  }
+  out_.consume(static_cast<std::size_t>(operation.result));
+  submit_send();
+}
+
+void StreamLink::flushed_some() noexcept {
+  if (stage_ > Stage::closing) return;
+  if (paused_ && out_.size() <= low_) {
+    paused_ = false;
+    while (!drain_waiters_.empty()) drain_waiters_.pop_front().wake();
+  }
+  if (!out_.empty()) return;
+  if (stage_ == Stage::closing) {
+    end(nullptr);
+  } else if (eof_wanted_) {
+    static_cast<void>(backend_->shutdown_write(fd_));
+  }
+}
+
+void StreamLink::check_high_water() noexcept {
+  if (out_.size() > high_) paused_ = true;
+}
+
+void StreamLink::set_limits(std::size_t low, std::size_t high) {
+  low_ = low;
+  high_ = high;
+  check_high_water();
+}
+
+void StreamLink::write_eof() {
+  if (eof_wanted_ || is_closing()) return;
+  eof_wanted_ = true;
+  if (out_.empty()) static_cast<void>(backend_->shutdown_write(fd_));
+}
+
+// Ending ----------------------------------------------------------------------------
+
+void StreamLink::close() noexcept {
+  if (stage_ != Stage::open) return;
+  stage_ = Stage::closing;
+  if (out_.empty()) end(nullptr);
+}
+
+void StreamLink::fail_call(int number, const char* call) noexcept {
+  std::exception_ptr error;
+  try {
+    error = system_error_ptr(number, std::string(call) + " " + peer_.str());
+  } catch (...) {
+    error = std::current_exception();
+  }
+  end(std::move(error));
+}
+
+void StreamLink::end(std::exception_ptr error) noexcept {
+  if (stage_ >= Stage::ending) return;
+  stage_ = Stage::ending;
+  lost_error_ = std::move(error);
+  post_end();
+}
+
+void StreamLink::post_end() noexcept {
+  if (std::exchange(note_queued_, true)) return;
+  scheduler_->post(note_);
+}
+
+void StreamLink::finish() noexcept {
+  if (stage_ == Stage::lost) return;
+  // What the kernel still owns must come back first; its completion queues the
+  // note again.
+  bool in_flight = false;
+  for (LinkOperation* operation : {&receive_, &send_}) {
+    if (operation->is_pending() && !backend_->cancel(*operation)) in_flight = true;
+  }
+  if (in_flight) return;
+  become_lost();
+}
+
+void StreamLink::become_lost() noexcept {
+  stage_ = Stage::lost;
+  const StateRef<StreamLink> self = [this] {
+    add_reference();
+    return StateRef<StreamLink>(this);
+  }();
+  static_cast<void>(backend_->close_socket(fd_));
+  backend_ = nullptr;
+  fd_ = static_cast<native_socket>(-1);
+  out_.clear();
+  paused_ = false;
+  if (lost_error_ != nullptr) {
+    fail(lost_error_);
+  } else {
+    feed_eof();
+  }
+  while (!drain_waiters_.empty()) drain_waiters_.pop_front().wake();
+  while (!close_waiters_.empty()) close_waiters_.pop_front().wake();
+  if (ServerState* server = std::exchange(server_, nullptr)) {
+    server->connection_lost(*this);
+    server->release_reference();
+  }
+  if (is_linked()) {
+    unlink();
+    release_reference();  // The loop's.
+  }
+}
+
+void StreamLink::tear_down() noexcept {
+  for (LinkOperation* operation : {&receive_, &send_}) {
+    if (operation->is_pending()) backend_->reclaim(*operation);
+  }
+  become_lost();
+}
+
+void StreamLink::attach(ServerState& server) noexcept {
+  server_ = &server;
+  server.add_reference();
+  server.connection_made(*this);
+}
+
+StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::size_t limit) {
+  IoBackend& backend = loop.backend();
+  StreamLink* made = nullptr;
+  try {
+    auto& service = loop.service<NetService>();
+    made = new StreamLink(loop, fd, limit);
+    service.links_.push_back(*made);
+  } catch (...) {
+    static_cast<void>(backend.close_socket(fd));
+    throw;
+  }
+  made->add_reference();  // The loop's, besides the one given out.
+  const int on = 1;
+  static_cast<void>(backend.set_option(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+  made->read_addresses();
+  return StateRef<StreamLink>(made);
+}
+
+void StreamLink::read_addresses() {
+  alignas(16) unsigned char bytes[128];
+  std::uint32_t size = sizeof bytes;
+  if (backend_->peer_address(fd_, bytes, size) == 0) peer_ = Address::from_native(bytes, size);
+  size = sizeof bytes;
+  if (backend_->local_address(fd_, bytes, size) == 0) local_ = Address::from_native(bytes, size);
+}
+
+void NetService::close() noexcept {
+  while (!servers_.empty()) servers_.front().tear_down();
+  while (!links_.empty()) links_.front().tear_down();
+}
+
+}  // namespace aster::inline v0::detail

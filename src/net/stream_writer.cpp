@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#include "net/stream_link.hpp"
+
+#include <aster/net/stream_writer.hpp>
+
+#include <cerrno>
+#include <string>
+
+namespace aster::inline v0 {
+namespace detail {
+
+LinkRef::LinkRef(StateRef<StreamLink> link) noexcept : link_(link.get()) {
+  if (link_ != nullptr) link_->add_reference();
+}
+LinkRef::LinkRef(const LinkRef& other) noexcept : link_(other.link_) {
+  if (link_ != nullptr) link_->add_reference();
+}
+LinkRef::~LinkRef() {
+  if (link_ != nullptr) link_->release_reference();
+}
+
+bool LinkWaiter::cancel(Driver& driver, std::string& message) noexcept {
+  if (!is_linked()) return false;
+  unlink();
+  driver.wake_cancelled(message);
+  return true;
+}
+
+bool DrainAwaiter::await_ready() const noexcept {
+  return !link_->is_paused() && !link_->is_closing() && link_->error() == nullptr;
+}
+
+void DrainAwaiter::wait(Driver& driver) noexcept {
+  driver_ = &driver;
+  if (link_->is_paused() && !link_->is_lost() && link_->error() == nullptr) {
+    link_->add_drain_waiter(*this);
+    driver.suspend(*this);
+  } else {  // Closing, lost or failed: gives way once, then says so.
+    driver.suspend();
+    driver.wake();
+  }
+}
+
+void DrainAwaiter::await_resume() {
+  if (driver_ != nullptr) driver_->check();
+  if (link_->error() != nullptr) std::rethrow_exception(link_->error());
+  if (link_->is_lost()) throw_system_error(ECONNRESET, "drain: Connection lost");
+}
+
+bool ClosedAwaiter::await_ready() const noexcept { return link_->is_lost(); }
+
+void ClosedAwaiter::wait(Driver& driver) noexcept {
+  driver_ = &driver;
+  link_->add_close_waiter(*this);
+  driver.suspend(*this);
+}
+
+void ClosedAwaiter::await_resume() {
+  if (driver_ != nullptr) driver_->check();
+  if (link_->lost_error() != nullptr) std::rethrow_exception(link_->lost_error());
+}
+
+}  // namespace detail
+
+StreamWriter::~StreamWriter() {
+  if (link_) link_->close();
+}
+
+StreamWriter& StreamWriter::operator=(StreamWriter&& other) noexcept {
+  if (this != &other) {
+    if (link_) link_->close();
+    link_ = std::move(other.link_);
+  }
+  return *this;
+}
+
+void StreamWriter::write(std::string_view data) { link_->write(data); }
+void StreamWriter::writelines(std::span<const std::string_view> pieces) {
+  link_->writelines(pieces);
+}
+void StreamWriter::write_eof() { link_->write_eof(); }
+void StreamWriter::close() noexcept { link_->close(); }
+void StreamWriter::abort() noexcept { link_->abort(); }
+bool StreamWriter::is_closing() const noexcept { return link_->is_closing(); }
+
+namespace {
+std::optional<Address> known(const Address& address) {
+  return address.size() > 0 ? std::optional<Address>(address) : std::nullopt;
+}
+}  // namespace
+
+std::optional<Address> StreamWriter::peername() const { return known(link_->peer()); }
+std::optional<Address> StreamWriter::sockname() const { return known(link_->local()); }
+SocketView StreamWriter::socket() const { return SocketView(link_->fd(), link_->backend()); }
+
+void StreamWriter::set_write_buffer_limits(std::size_t high, std::optional<std::size_t> low) {
+  const std::size_t actual_low = low.value_or(high / 4);
+  if (actual_low > high) {
+    throw ValueError("set_write_buffer_limits: high (" + std::to_string(high) +
+                     ") must be >= low (" + std::to_string(actual_low) + ")");
+  }
+  link_->set_limits(actual_low, high);
+}
+
+std::size_t StreamWriter::get_write_buffer_size() const noexcept { return link_->buffer_size(); }
+
+}  // namespace aster::inline v0

@@ -378,7 +378,7 @@ namespace {
 
 // The members of a handle are no coroutines themselves: the handle may go while
 // one runs.
-Coroutine<> start_serving_of(Server server, detail::ServerState& state) {
+Coroutine<> start_serving_of([[maybe_unused]] Server server, detail::ServerState& state) {
   if (state.is_closed()) throw RuntimeError("start_serving: server is closed");
   state.begin();
   co_await yield_now();

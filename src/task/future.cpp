@@ -88,6 +88,10 @@ void FutureBase::complete(State state, bool unretrieved_error) noexcept {
   retrieved_ = !unretrieved_error;
   while (!links_.empty()) {
     DoneLink& link = links_.pop_front();
+    if (scheduler_->is_closed()) [[unlikely]] {  // Nobody will run it.
+      if (link.discard_ != nullptr) link.discard_(link);
+      continue;
+    }
     if (link.queued_ != nullptr) link.queued_(link);
     scheduler_->post(*link.target_);
   }

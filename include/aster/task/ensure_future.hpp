@@ -62,4 +62,15 @@ auto ensure_future(A&& value, std::source_location source = std::source_location
   }
 }
 
+/// Makes a task of an awaitable that is begun by awaiting it, such as what `sleep`
+/// or a stream's `read` give. (A future or task runs already: await it.)
+///
+///     auto nap = create_task(sleep(1s));
+template <class A>
+  requires(awaitable<A> && !detail::AnyFuture<A> && !detail::is_coroutine<std::remove_cvref_t<A>> &&
+           !detail::CoroutineFunction<std::decay_t<A>>)
+auto create_task(A&& value, TaskOptions options = {}) {
+  return create_task(detail::as_coroutine(std::forward<A>(value)), options);
+}
+
 }  // namespace aster::inline v0

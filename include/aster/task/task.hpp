@@ -262,7 +262,7 @@ class HeldCall final : public HeldCallable {
 
 /// `Scheduler::require_open` and the rest of making a task for a coroutine.
 template <class T>
-[[nodiscard]] Task<T> spawn(Scheduler& scheduler, Coroutine<T>&& coroutine, HeldCallable* held,
+[[nodiscard]] Task<T> spawn(Scheduler& scheduler, Coroutine<T>&& coroutine, HeldCallable*&& held,
                             const TaskOptions& options) {
   scheduler.require_open("create_task");
   TaskOptions actual = options;
@@ -272,7 +272,8 @@ template <class T>
   StateRef<FutureBase> owner(state);
   auto& promise = coroutine.release();
   promise.deliver_to(state->result_);
-  state->begin(promise, held, actual.eager_start.value_or(false));
+  // From here on the task owns both, also when its eager first step throws.
+  state->begin(promise, std::exchange(held, nullptr), actual.eager_start.value_or(false));
   return Access::make<Task<T>>(std::move(owner));
 }
 
@@ -281,14 +282,14 @@ template <class F, class... Args>
                               Args&&... args) {
   using Held = HeldCall<std::decay_t<F>, std::decay_t<Args>...>;
   struct Guard {
-    Held* held;
+    HeldCallable* held;
     ~Guard() {
       if (held != nullptr) held->destroy();
     }
-  } guard{make_in_frame<Held>(std::forward<F>(callable), std::forward<Args>(args)...)};
-  auto task = spawn(scheduler, (*guard.held)(), guard.held, options);
-  guard.held = nullptr;
-  return task;
+  };
+  auto* made = make_in_frame<Held>(std::forward<F>(callable), std::forward<Args>(args)...);
+  Guard guard{made};
+  return spawn(scheduler, (*made)(), std::move(guard.held), options);
 }
 
 }  // namespace detail

@@ -57,3 +57,5 @@
 #include <aster/net/stream_reader.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
+// executor
+#include <aster/executor/concurrent_future.hpp>

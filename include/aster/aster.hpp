@@ -59,3 +59,10 @@
 #include <aster/net/streams.hpp>
 // executor
 #include <aster/executor/concurrent_future.hpp>
+#include <aster/executor/crossing.hpp>
+#include <aster/executor/executor.hpp>
+#include <aster/executor/job.hpp>
+#include <aster/executor/run_coroutine_threadsafe.hpp>
+#include <aster/executor/thread_pool.hpp>
+#include <aster/executor/to_thread.hpp>
+#include <aster/executor/wrap_future.hpp>

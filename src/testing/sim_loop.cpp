@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <aster/executor/crossing.hpp>
 #include <aster/testing/sim_loop.hpp>
 
 #include <algorithm>
@@ -10,6 +11,9 @@ SimLoop::SimLoop(SimOptions options)
     : EventLoop(std::make_unique<SimBackend>(options)),
       sim_(static_cast<SimBackend*>(&backend())) {
   set_strict_order(true);
+  if (options.wait_for_threads) return;
+  // Threads would make time and order depend on the machine.
+  service<detail::ExecutorService>().run_jobs_on_loop();
 }
 
 SimLoop::~SimLoop() = default;

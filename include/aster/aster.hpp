@@ -51,6 +51,7 @@
 #include <aster/loop/wait.hpp>
 // io
 #include <aster/io/address.hpp>
+#include <aster/io/resolve.hpp>
 #include <aster/io/socket.hpp>
 // net
 #include <aster/net/server.hpp>

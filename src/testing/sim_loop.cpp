@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <aster/executor/crossing.hpp>
+#include <aster/io/resolve.hpp>
 #include <aster/testing/sim_loop.hpp>
 
 #include <algorithm>
@@ -14,6 +15,7 @@ SimLoop::SimLoop(SimOptions options)
   if (options.wait_for_threads) return;
   // Threads would make time and order depend on the machine.
   service<detail::ExecutorService>().run_jobs_on_loop();
+  service<detail::ResolverService>().use_hosts_only();
 }
 
 SimLoop::~SimLoop() = default;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <aster/executor/crossing.hpp>
+#include <aster/io/resolve.hpp>
 #include <aster/testing/sim_loop.hpp>
 
 #include <algorithm>
@@ -10,6 +12,10 @@ SimLoop::SimLoop(SimOptions options)
     : EventLoop(std::make_unique<SimBackend>(options)),
       sim_(static_cast<SimBackend*>(&backend())) {
   set_strict_order(true);
+  if (options.wait_for_threads) return;
+  // Threads would make time and order depend on the machine.
+  service<detail::ExecutorService>().run_jobs_on_loop();
+  service<detail::ResolverService>().use_hosts_only();
 }
 
 SimLoop::~SimLoop() = default;

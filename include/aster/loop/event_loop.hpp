@@ -26,7 +26,11 @@
 
 namespace aster::inline v0 {
 
+class Address;
 class Executor;
+struct AddressInfo;
+struct GetaddrinfoOptions;
+struct NameInfo;
 
 /// Options of a loop.
 struct LoopOptions {
@@ -223,6 +227,19 @@ class ASTER_API EventLoop {
 
   /// Closes the asynchronous generators that have not ended.
   Coroutine<> shutdown_asyncgens();
+
+  // Names (io/resolve.hpp) ---------------------------------------------------------
+
+  /// As the free functions of these names, for this loop, running or not.
+  [[nodiscard]] Future<std::vector<AddressInfo>> getaddrinfo(std::string_view host, int port);
+  [[nodiscard]] Future<std::vector<AddressInfo>> getaddrinfo(std::string_view host, int port,
+                                                             const GetaddrinfoOptions& options);
+  [[nodiscard]] Future<std::vector<AddressInfo>> getaddrinfo(std::string_view host,
+                                                             std::string_view service_name);
+  [[nodiscard]] Future<std::vector<AddressInfo>> getaddrinfo(std::string_view host,
+                                                             std::string_view service_name,
+                                                             const GetaddrinfoOptions& options);
+  [[nodiscard]] Future<NameInfo> getnameinfo(const Address& address, int flags = 0);
 
   // Errors and debugging --------------------------------------------------------------
 

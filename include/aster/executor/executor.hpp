@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/executor/concurrent_future.hpp>
+#include <aster/executor/crossing.hpp>
+#include <aster/executor/job.hpp>
+#include <aster/loop/event_loop.hpp>
+
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace aster::inline v0 {
+
+namespace detail {
+
+template <class F, class... Args>
+using BoundCallOf = BoundCall<std::decay_t<F>, std::decay_t<Args>...>;
+
+template <class R>
+constexpr void require_plain_function() noexcept {
+  static_assert(!is_coroutine<std::remove_cvref_t<R>>,
+                "aster: an executor runs plain functions; a coroutine belongs on a loop: use "
+                "create_task, or run_coroutine_threadsafe from another thread");
+}
+
+template <class R, class Call>
+class SubmittedCall;
+template <class R, class Call>
+class LoopCall;
+
+}  // namespace detail
+
+/// Runs functions in other threads, or wherever a derived class sees fit: the
+/// counterpart of concurrent.futures.Executor.
+///
+///     ConcurrentFuture<int> f = pool.submit(add, 1, 2);       // Threads wait for it.
+///     int n = co_await loop.run_in_executor(&pool, add, 1, 2);  // Coroutines await it.
+///
+/// One of your own overrides `execute` and `shutdown`:
+///
+///     void execute(Job&& job) override { gui.post([j = std::move(job)]() mutable { j(); }); }
+///
+/// Thread rule: `submit` and `execute` from any thread. It must outlive the calls
+/// of its members, not the jobs, which own all they need.
+class ASTER_API Executor {
+ public:
+  Executor() noexcept = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  virtual ~Executor();
+
+  /// Runs `function(args...)`, all copied or moved, in the order of the calls.
+  /// RuntimeError after `shutdown`; BrokenExecutor when no job can run any more.
+  template <class F, class... Args>
+    requires(std::invocable<std::decay_t<F>, std::decay_t<Args>...>)
+  auto submit(F&& function, Args&&... args)
+      -> ConcurrentFuture<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> {
+    using Call = detail::BoundCallOf<F, Args...>;
+    using Value = typename Call::Value;
+    detail::require_plain_function<Value>();
+    auto state = std::make_shared<detail::SubmittedCall<Value, Call>>(std::forward<F>(function),
+                                                                      std::forward<Args>(args)...);
+    execute(state->as_job(state));
+    return ConcurrentFuture<Value>(std::shared_ptr<detail::ConcurrentState<Value>>(state));
+  }
+
+  /// Takes `job` to run it some time; leaves it alone when it throws.
+  virtual void execute(Job&& job) = 0;
+
+  /// Refuses all further jobs; those that were taken will run, or, with
+  /// `cancel_futures`, those that have not begun are cancelled. With `wait`
+  /// returns when all have ended. May be called again.
+  virtual void shutdown(bool wait = true, bool cancel_futures = false) = 0;
+};
+
+// -------------------------------------------------------------------------------
+
+namespace detail {
+
+/// A submitted call: its future's state and the job in one. The job's hold is a
+/// pointer to itself.
+template <class R, class Call>
+class SubmittedCall final : public ConcurrentState<R>, public JobBase {
+ public:
+  template <class... Given>
+  explicit SubmittedCall(Given&&... given)
+      : call_(std::in_place, std::in_place, std::forward<Given>(given)...) {}
+
+  [[nodiscard]] Job as_job(std::shared_ptr<SubmittedCall> self) noexcept {
+    hold_ = std::move(self);
+    return Job(this);
+  }
+
+ private:
+  void run() noexcept override {
+    const auto self = std::move(hold_);
+    if (!begin()) return;
+    std::exception_ptr error;
+    try {
+      if constexpr (std::is_void_v<R>) {
+        (*call_)();
+        call_.reset();
+        this->set_result();
+      } else {
+        R value = (*call_)();
+        call_.reset();
+        this->set_result(std::forward<R>(value));
+      }
+      return;
+    } catch (...) {
+      error = std::current_exception();
+    }
+    end_with(std::move(error));
+  }
+  void fail(std::exception_ptr error) noexcept override {
+    const auto self = std::move(hold_);
+    if (begin()) end_with(std::move(error));
+  }
+  void abandon() noexcept override {
+    const auto self = std::move(hold_);
+    call_.reset();
+    this->cancel();
+  }
+
+  // False when it was cancelled, or completed by somebody else's hand.
+  [[nodiscard]] bool begin() noexcept {
+    try {
+      if (this->set_running_or_notify_cancel()) return true;
+    } catch (const RuntimeError&) {
+    }
+    call_.reset();
+    return false;
+  }
+  void end_with(std::exception_ptr error) noexcept {
+    call_.reset();
+    try {
+      this->set_error(std::move(error));
+    } catch (const InvalidStateError&) {  // Somebody else's hand again.
+    }
+  }
+
+  std::optional<Call> call_;
+  std::shared_ptr<SubmittedCall> hold_;
+};
+
+/// What `run_in_executor` hands to an executor. The loop's thread takes it back
+/// by moving `stage_` away from `queued` before a worker does.
+template <class R, class Call>
+class LoopCall final : public Crossing, public JobBase {
+ public:
+  template <class... Given>
+  explicit LoopCall(std::shared_ptr<Inbox> inbox, Given&&... given)
+      : Crossing(std::move(inbox)),
+        call_(std::in_place, std::in_place, std::forward<Given>(given)...) {}
+
+ private:
+  enum class Stage : std::uint8_t { queued, taken };  // Taken: run, failed, dropped or cancelled.
+
+  // Whoever gets true owns the call.
+  [[nodiscard]] bool take() noexcept {
+    return stage_.exchange(Stage::taken, std::memory_order_acq_rel) == Stage::queued;
+  }
+
+  void run() noexcept override {
+    if (!take()) {
+      release();
+      return;
+    }
+    try {
+      if constexpr (std::is_void_v<R>) {
+        (*call_)();
+        result_.emplace();
+      } else {
+        result_.emplace((*call_)());
+      }
+    } catch (...) {
+      result_.set_error(std::current_exception());
+    }
+    call_.reset();
+    post();
+  }
+  void fail(std::exception_ptr error) noexcept override {
+    if (!take()) {
+      release();
+      return;
+    }
+    call_.reset();
+    result_.set_error(std::move(error));
+    post();
+  }
+  void abandon() noexcept override {
+    if (!take()) {
+      release();
+      return;
+    }
+    call_.reset();
+    post();  // Without a result: cancelled.
+  }
+
+  void future_cancelled() noexcept override {
+    if (take()) call_.reset();
+  }
+  void deliver(FutureBase& future) override { settle<R>(future, result_); }
+  void destroy() noexcept override { destroy_in_frame(this); }
+
+  std::atomic<Stage> stage_{Stage::queued};
+  std::optional<Call> call_;
+  Result<R> result_;  // Written before `post`, read after it.
+};
+
+}  // namespace detail
+
+template <class F, class... Args>
+auto EventLoop::run_in_executor(Executor* executor, F&& function, Args&&... args)
+    -> Future<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> {
+  using Call = detail::BoundCallOf<F, Args...>;
+  using Value = typename Call::Value;
+  detail::require_plain_function<Value>();
+  scheduler_->require_open("run_in_executor");
+  auto& service = this->service<detail::ExecutorService>();
+  Executor& target = executor != nullptr ? *executor : service.default_executor();
+  auto* call = detail::make_in_frame<detail::LoopCall<Value, Call>>(
+      scheduler_->inbox(), std::forward<F>(function), std::forward<Args>(args)...);
+  Job job(call);
+  Future<Value> future = service.attach<Value>(*call);
+  try {
+    target.execute(std::move(job));
+  } catch (...) {
+    future.cancel();
+    throw;
+  }
+  return future;
+}
+
+}  // namespace aster::inline v0

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+// All of a pool's state is under one mutex, in an object that the executor and each
+// thread share: so a pool can be left to itself while a job does not end.
+//
+// A thread is started when there are more queued jobs than idle threads. A thread
+// that was told of a job counts as idle until it has taken it, and the job as
+// queued, so that the difference is right at any moment.
+#include <aster/base/log.hpp>
+#include <aster/executor/thread_pool.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <pthread.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace aster::inline v0 {
+namespace {
+
+/// The CPUs this process may run on (EXE-2).
+int usable_cpus() noexcept {
+#if defined(__linux__)
+  // The kernel refuses a set smaller than its own.
+  for (std::size_t cpus = 1024; cpus <= (std::size_t{1} << 20U); cpus *= 4) {
+    cpu_set_t* set = CPU_ALLOC(cpus);
+    if (set == nullptr) break;
+    const std::size_t size = CPU_ALLOC_SIZE(cpus);
+    const bool known = ::sched_getaffinity(0, size, set) == 0;
+    const int count = known ? CPU_COUNT_S(size, set) : 0;
+    CPU_FREE(set);
+    if (known) return std::max(count, 1);
+  }
+#endif
+  return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+}
+
+int workers_max_of(const ThreadPoolOptions& options) {
+  const int count = options.max_workers.value_or(std::min(32, usable_cpus() + 4));
+  if (count > 0) return count;
+  throw ValueError("ThreadPoolExecutor: max_workers must be greater than 0, not " +
+                   std::to_string(count));
+}
+
+void name_this_thread(const std::string& name) noexcept {
+#if defined(__linux__)
+  char text[16] = {};  // The kernel's limit, with the final NUL.
+  name.copy(text, sizeof text - 1);
+  static_cast<void>(::pthread_setname_np(::pthread_self(), text));
+#else
+  static_cast<void>(name);
+#endif
+}
+
+}  // namespace
+
+namespace detail {
+
+class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
+ public:
+  ThreadPool(const ThreadPoolOptions& options, Function<void()> initializer);
+
+  void execute(Job&& job);
+  /// The jobs that were cancelled, for the caller to drop without the lock.
+  [[nodiscard]] JobQueue close(bool drop);
+  void join();
+  void detach();
+  [[nodiscard]] std::vector<std::string> leave();
+  [[nodiscard]] std::size_t thread_count();
+
+  /// In a forked child the mutex may be locked for ever and the threads are gone.
+  [[nodiscard]] bool is_foreign() const noexcept { return ::getpid() != process_; }
+  [[nodiscard]] static ThreadPool*& current() noexcept {
+    static thread_local ThreadPool* pool = nullptr;
+    return pool;
+  }
+
+  const int workers_max;
+  const std::source_location source;
+  ConcurrentFuture<> ended;  // Set by the last thread, or by `close` when there is none.
+
+ private:
+  struct Worker {
+    std::thread thread;  // Empty once joined or detached.
+    std::size_t number;
+    bool busy = false;
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  void start_worker();
+  void work(Worker& worker);
+  bool initialize(Worker& worker, Lock& lock);
+  [[nodiscard]] std::string name_of(const Worker& worker) const {
+    return prefix_ + '_' + std::to_string(worker.number);
+  }
+
+  std::string prefix_;
+  Function<void()> initializer_;
+  const ::pid_t process_ = ::getpid();
+
+  std::mutex mutex_;  // Guards all that follows.
+  std::condition_variable work_or_end_;
+  JobQueue queue_;
+  std::vector<std::unique_ptr<Worker>> workers_;  // All ever started.
+  std::size_t idle_count_ = 0;                    // Waiting for `work_or_end_`.
+  std::size_t live_count_ = 0;                    // Not yet at their end.
+  bool is_closed_ = false;
+  bool is_broken_ = false;
+  std::mutex join_mutex_;  // Guards the threads of `workers_` against two joins.
+};
+
+ThreadPool::ThreadPool(const ThreadPoolOptions& options, Function<void()> initializer)
+    : workers_max(workers_max_of(options)),
+      source(options.source),
+      prefix_(options.thread_name_prefix),
+      initializer_(std::move(initializer)) {
+  static std::atomic<std::size_t> unnamed_count{0};
+  if (prefix_.empty()) {
+    prefix_ = "ThreadPoolExecutor-" +
+              std::to_string(unnamed_count.fetch_add(1, std::memory_order_relaxed));
+  }
+  static_cast<void>(ended.set_running_or_notify_cancel());
+}
+
+void ThreadPool::execute(Job&& job) {
+  if (is_foreign()) {
+    throw RuntimeError(
+        "ThreadPoolExecutor: this pool belongs to the parent process; make a new "
+        "one after a fork");
+  }
+  const Lock lock(mutex_);
+  if (is_broken_) {
+    throw BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore");
+  }
+  if (is_closed_) throw RuntimeError("cannot schedule new futures after shutdown");
+  if (queue_.size() + 1 > idle_count_ && workers_.size() < static_cast<std::size_t>(workers_max)) {
+    try {
+      start_worker();
+    } catch (...) {
+      if (live_count_ == 0) throw;  // Else those that run will come to it.
+    }
+  }
+  queue_.push(std::move(job));
+  work_or_end_.notify_one();
+}
+
+void ThreadPool::start_worker() {
+  workers_.push_back(std::make_unique<Worker>());
+  Worker& worker = *workers_.back();
+  worker.number = workers_.size() - 1;
+  try {
+    worker.thread = std::thread([self = shared_from_this(), &worker] { self->work(worker); });
+  } catch (...) {
+    workers_.pop_back();
+    throw;
+  }
+  ++live_count_;
+}
+
+void ThreadPool::work(Worker& worker) {
+  current() = this;
+  name_this_thread(name_of(worker));
+  Lock lock(mutex_);
+  if (initialize(worker, lock)) {
+    for (;;) {
+      if (!queue_.empty()) {
+        Job job = queue_.pop();
+        worker.busy = true;
+        lock.unlock();
+        job();
+        lock.lock();
+        worker.busy = false;
+      } else if (is_closed_ || is_broken_) {
+        break;
+      } else {
+        ++idle_count_;
+        work_or_end_.wait(lock);
+        --idle_count_;
+      }
+    }
+  }
+  const bool is_last = --live_count_ == 0 && is_closed_;
+  lock.unlock();
+  if (is_last) ended.set_result();
+}
+
+/// Runs the initializer without the lock; false when the pool is broken.
+bool ThreadPool::initialize(Worker& worker, Lock& lock) {
+  if (!initializer_) return true;
+  worker.busy = true;
+  lock.unlock();
+  std::exception_ptr error;
+  try {
+    initializer_();
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (error == nullptr) {
+    lock.lock();
+    worker.busy = false;
+    return true;
+  }
+  log_error("Exception in initializer of a ThreadPoolExecutor: " + describe(error));
+  lock.lock();
+  is_broken_ = true;
+  work_or_end_.notify_all();
+  JobQueue pending(std::move(queue_));
+  lock.unlock();
+  while (!pending.empty()) {
+    pending.pop().fail(std::make_exception_ptr(
+        BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")));
+  }
+  lock.lock();
+  worker.busy = false;
+  return false;
+}
+
+JobQueue ThreadPool::close(bool drop) {
+  Lock lock(mutex_);
+  const bool is_first = !std::exchange(is_closed_, true);
+  JobQueue dropped(drop ? JobQueue(std::move(queue_)) : JobQueue());
+  work_or_end_.notify_all();
+  const bool is_ended = is_first && live_count_ == 0;
+  lock.unlock();
+  if (is_ended) ended.set_result();
+  return dropped;
+}
+
+void ThreadPool::join() {
+  const std::lock_guard joining(join_mutex_);
+  // No worker is added once the pool is closed, hence no lock.
+  for (auto& worker : workers_) {
+    if (worker->thread.joinable()) worker->thread.join();
+  }
+}
+
+void ThreadPool::detach() {
+  const std::lock_guard joining(join_mutex_);
+  for (auto& worker : workers_) {
+    if (worker->thread.joinable()) worker->thread.detach();
+  }
+}
+
+/// Joins the threads where that takes no time, else leaves them; the busy ones.
+std::vector<std::string> ThreadPool::leave() {
+  std::vector<std::string> names;
+  bool has_work = false;
+  {
+    const Lock lock(mutex_);
+    has_work = !queue_.empty();
+    for (auto& worker : workers_) {
+      if (worker->busy) names.push_back(name_of(*worker));
+    }
+  }
+  if (has_work || !names.empty() || current() == this) {
+    detach();
+  } else {
+    join();
+  }
+  return names;
+}
+
+std::size_t ThreadPool::thread_count() {
+  const Lock lock(mutex_);
+  return workers_.size();
+}
+
+}  // namespace detail
+
+ThreadPoolExecutor::ThreadPoolExecutor(ThreadPoolOptions options, Function<void()> initializer)
+    : pool_(std::make_shared<detail::ThreadPool>(options, std::move(initializer))) {}
+
+ThreadPoolExecutor::~ThreadPoolExecutor() {
+  if (pool_->is_foreign()) {
+    // Its mutexes and threads cannot even be destroyed here.
+    static_cast<void>(new std::shared_ptr<detail::ThreadPool>(std::move(pool_)));
+    return;
+  }
+  const detail::JobQueue none = pool_->close(false);
+  if (detail::ThreadPool::current() == pool_.get()) {
+    pool_->detach();  // A job held the executor: its thread cannot wait for itself.
+  } else {
+    pool_->join();
+  }
+}
+
+void ThreadPoolExecutor::execute(Job&& job) { pool_->execute(std::move(job)); }
+
+void ThreadPoolExecutor::shutdown(bool wait, bool cancel_futures) {
+  if (pool_->is_foreign()) return;
+  if (wait && detail::ThreadPool::current() == pool_.get()) {
+    throw RuntimeError("shutdown: a thread of the pool cannot wait for its own end");
+  }
+  {
+    const detail::JobQueue dropped = pool_->close(cancel_futures);
+  }
+  if (wait) pool_->join();
+}
+
+int ThreadPoolExecutor::max_workers() const noexcept { return pool_->workers_max; }
+
+std::size_t ThreadPoolExecutor::thread_count() const { return pool_->thread_count(); }
+
+const std::source_location& ThreadPoolExecutor::source() const noexcept { return pool_->source; }
+
+ConcurrentFuture<> ThreadPoolExecutor::ended() const { return pool_->ended; }
+
+ThreadPoolExecutor::Stuck ThreadPoolExecutor::leave(bool drop) {
+  Stuck stuck;
+  if (pool_->is_foreign()) return stuck;
+  {
+    const detail::JobQueue dropped = pool_->close(drop);
+    stuck.dropped_count = dropped.size();
+  }
+  stuck.threads = pool_->leave();
+  return stuck;
+}
+
+}  // namespace aster::inline v0

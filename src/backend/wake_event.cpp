@@ -8,7 +8,7 @@
 namespace aster::inline v0::detail {
 
 WakeEvent::WakeEvent() {
-#if defined(__linux__)
+#if __has_include(<sys/eventfd.h>)
   const int fd = sys::eventfd();
   if (fd < 0) throw_system_error(-fd, "wake-up descriptor");
   read_end_ = fd;

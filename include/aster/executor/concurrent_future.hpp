@@ -188,6 +188,7 @@ class ConcurrentFuture {
   /// For the library: a handle on a state, and the state.
   explicit ConcurrentFuture(std::shared_ptr<detail::ConcurrentState<T>> state) noexcept
       : state_(std::move(state)) {}
+  /// For the library: its state.
   [[nodiscard]] const std::shared_ptr<detail::ConcurrentState<T>>& shared_state() const noexcept {
     return state_;
   }

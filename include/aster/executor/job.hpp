@@ -83,6 +83,7 @@ class Job {
   /// Ends its future with `error` instead.
   void fail(std::exception_ptr error) noexcept { release()->fail(std::move(error)); }
 
+  /// Exchanges the work of two jobs.
   void swap(Job& other) noexcept { std::swap(work_, other.work_); }
 
   /// For the library: the work, which the caller has to end now.

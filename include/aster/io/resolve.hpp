@@ -31,6 +31,7 @@ struct GetaddrinfoOptions {
 /// One answer of `getaddrinfo`.
 struct AddressInfo {
   AddressInfo() = default;
+  /// From its parts.
   AddressInfo(int family_, int type_, int protocol_, std::string canonname_, Address address_)
       : family(family_),
         type(type_),
@@ -48,6 +49,7 @@ struct AddressInfo {
 /// What `getnameinfo` found.
 struct NameInfo {
   NameInfo() = default;
+  /// From its parts.
   NameInfo(std::string host_, std::string service_)
       : host(std::move(host_)), service(std::move(service_)) {}
 

@@ -104,7 +104,9 @@ class ASTER_API EventLoop {
   /// nothing when closed already; RuntimeError while running.
   void close();
 
+  /// Whether it runs now.
   [[nodiscard]] bool is_running() const noexcept { return running_; }
+  /// Whether `close` was called.
   [[nodiscard]] bool is_closed() const noexcept { return scheduler_->is_closed(); }
 
   // Callbacks ----------------------------------------------------------------
@@ -239,6 +241,7 @@ class ASTER_API EventLoop {
   [[nodiscard]] Future<std::vector<AddressInfo>> getaddrinfo(std::string_view host,
                                                              std::string_view service_name,
                                                              const GetaddrinfoOptions& options);
+  /// As `aster::getnameinfo`, for this loop, running or not.
   [[nodiscard]] Future<NameInfo> getnameinfo(const Address& address, int flags = 0);
 
   // Errors and debugging --------------------------------------------------------------
@@ -259,6 +262,7 @@ class ASTER_API EventLoop {
 
   /// Debug mode, which may change while the loop runs.
   [[nodiscard]] bool get_debug() const noexcept { return scheduler_->is_debug(); }
+  /// Turns debug mode on or off.
   void set_debug(bool enabled) noexcept;
   /// In debug mode, what runs longer than this is reported.
   Duration slow_callback_duration = std::chrono::milliseconds(100);
@@ -303,6 +307,7 @@ class ASTER_API EventLoop {
     return static_cast<S&>(*service_slot(typeid(S)));
   }
 
+  /// What tasks and primitives see of this loop.
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
   /// The back end; RuntimeError when the loop is closed.
   [[nodiscard]] IoBackend& backend() const;

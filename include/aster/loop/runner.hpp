@@ -69,6 +69,7 @@ struct RunOptions {
 /// `KeyboardInterrupt`; a second one leaves at once.
 class ASTER_API Runner {
  public:
+  /// Makes nothing yet.
   explicit Runner(RunOptions options = {}) noexcept : options_(options) {}
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;

@@ -70,6 +70,7 @@ class SleepWithResultAwaiter final : public SleepAwaiter {
 /// What `sleep` gives: a wait that has not begun.
 class [[nodiscard("sleep does nothing until it is awaited")]] Sleep {
  public:
+  /// A wait of `delay`; use `sleep`.
   explicit Sleep(Duration delay) noexcept : delay_(delay) {}
   /// Begins the wait.
   [[nodiscard]] detail::SleepAwaiter operator co_await() const noexcept {
@@ -84,6 +85,7 @@ class [[nodiscard("sleep does nothing until it is awaited")]] Sleep {
 template <class T>
 class [[nodiscard("sleep does nothing until it is awaited")]] SleepWithResult {
  public:
+  /// A wait of `delay`; use `sleep`.
   template <class U>
   SleepWithResult(Duration delay, U&& result) : delay_(delay), result_(std::forward<U>(result)) {}
   /// Begins the wait.

@@ -49,6 +49,7 @@ class Immediately {
 /// stays a `CancelledError`. Moves until it is entered, then never (checked).
 class ASTER_API Timeout : detail::Timer {
  public:
+  /// A deadline; use `timeout` or `timeout_at`.
   explicit Timeout(std::optional<TimePoint> when) noexcept;
   Timeout(Timeout&& other) noexcept;
   Timeout& operator=(Timeout&&) = delete;
@@ -77,8 +78,9 @@ class ASTER_API Timeout : detail::Timer {
     return detail::Immediately<bool>(false);
   }
 
-  /// `enter` and `exit` for code without `with`; `end` throws TimeoutError.
+  /// `enter` for code without `with`.
   void begin();
+  /// `exit` for code without `with`: throws TimeoutError when that is what `error` means.
   void end(const std::exception_ptr& error);
 
  private:

@@ -27,8 +27,11 @@ enum class ReturnWhen : std::uint8_t {
   FIRST_EXCEPTION,  ///< One has failed (not: was cancelled), or all are done.
   ALL_COMPLETED,    ///< All are done.
 };
+/// As in asyncio, without the enumeration's name.
 inline constexpr ReturnWhen FIRST_COMPLETED = ReturnWhen::FIRST_COMPLETED;
+/// As in asyncio, without the enumeration's name.
 inline constexpr ReturnWhen FIRST_EXCEPTION = ReturnWhen::FIRST_EXCEPTION;
+/// As in asyncio, without the enumeration's name.
 inline constexpr ReturnWhen ALL_COMPLETED = ReturnWhen::ALL_COMPLETED;
 
 /// Options of `wait`.
@@ -157,6 +160,7 @@ auto wait(std::vector<Handle> futures, WaitOptions options = {}) {
 template <class Handle>
 class AsCompleted {
  public:
+  /// Use `as_completed`.
   explicit AsCompleted(std::vector<Handle> futures, Duration timeout)
       : state_(new detail::CompletionState(
             futures.empty() ? detail::require_running("as_completed")

@@ -33,6 +33,7 @@ struct StreamAccess;
 /// closes and waits at the end. Thread rule: the loop's thread.
 class ASTER_API Server {
  public:
+  /// Another handle on the same server.
   Server(const Server& other) noexcept;
   Server(Server&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   Server& operator=(Server other) noexcept {

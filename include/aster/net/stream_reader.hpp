@@ -147,6 +147,7 @@ class ASTER_API ReaderState {
 template <class T>
 class [[nodiscard("a read does nothing until it is awaited")]] StreamRead {
  public:
+  /// Use the members of `StreamReader`.
   StreamRead(detail::StateRef<detail::ReaderState> reader, detail::ReadWish wish) noexcept
       : reader_(std::move(reader)), wish_(std::move(wish)) {}
   /// Begins to read.

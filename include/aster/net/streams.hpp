@@ -24,6 +24,7 @@ namespace aster::inline v0 {
 
 /// A connection: its two halves. Works as a pair: `auto& [reader, writer] = link;`.
 struct Connection {
+  /// From two halves.
   Connection(StreamReader r, StreamWriter w) noexcept
       : reader(std::move(r)), writer(std::move(w)) {}
   StreamReader reader;

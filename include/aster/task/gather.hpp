@@ -24,6 +24,7 @@ namespace aster::inline v0 {
 struct return_exceptions_t {
   explicit return_exceptions_t() = default;
 };
+/// The value to pass.
 inline constexpr return_exceptions_t return_exceptions{};
 
 namespace detail {

@@ -49,6 +49,7 @@ class Report : public ListNode {
 /// memory. Thread rule: the loop's thread, but `inbox()`.
 class ASTER_API Scheduler {
  public:
+  /// Made by the loop.
   explicit Scheduler(EventLoop& loop) noexcept : loop_(&loop) {}
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -81,7 +82,9 @@ class ASTER_API Scheduler {
 
   /// The loop; throws RuntimeError "Event loop is closed" when it is gone.
   [[nodiscard]] EventLoop& loop() const;
+  /// Whether the loop is closed.
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
+  /// Whether the loop is in debug mode.
   [[nodiscard]] bool is_debug() const noexcept { return debug_; }
 
   /// Throws RuntimeError when the loop is closed or was made before a fork; in
@@ -97,6 +100,7 @@ class ASTER_API Scheduler {
 
   /// Whether `apply_task_factory` has anything to do.
   [[nodiscard]] bool has_task_factory() const noexcept { return has_task_factory_; }
+  /// Lets the loop's task factory change `options`.
   void apply_task_factory(TaskOptions& options);
 
   /// True when nothing is ready, from this thread or another.
@@ -115,7 +119,9 @@ class ASTER_API Scheduler {
   /// The tasks that have not ended, oldest first.
   [[nodiscard]] detail::IntrusiveList<detail::TaskBase>& tasks() noexcept { return tasks_; }
 
+  /// Counts one more holder.
   void add_reference() noexcept { ++references_; }
+  /// Counts one holder less; the last one frees it.
   void release_reference() noexcept {
     if (--references_ == 0) delete this;
   }
@@ -146,6 +152,7 @@ class ASTER_API Scheduler {
   /// For drivers of other kinds: makes `driver` the current one while it lives.
   class Enter {
    public:
+    /// `driver` is current from here on.
     Enter(Scheduler& scheduler, detail::Driver& driver) noexcept
         : scheduler_(scheduler), previous_(std::exchange(scheduler.current_, &driver)) {}
     Enter(const Enter&) = delete;

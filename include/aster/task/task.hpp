@@ -146,6 +146,7 @@ class Task : public Future<T> {
 
   /// Its name; "Task-N" when it was given none.
   [[nodiscard]] std::string get_name() const { return task().name(); }
+  /// Renames it.
   void set_name(std::string_view name) { task().set_name(name); }
 
   /// Calls `callback(task)` once it is done; see `Future::add_done_callback`.
@@ -191,6 +192,7 @@ class ASTER_API AnyTask {
   [[nodiscard]] int cancelling() const noexcept { return state().as_task()->cancelling(); }
   /// As `Task::get_name`.
   [[nodiscard]] std::string get_name() const { return state().as_task()->name(); }
+  /// As `Task::set_name`.
   void set_name(std::string_view name) { state().as_task()->set_name(name); }
   /// As `Future::done`.
   [[nodiscard]] bool done() const noexcept { return state().is_done(); }

@@ -37,6 +37,7 @@ class TaskGroupState;
 /// Moves until it is entered, then never (checked). Thread rule: the loop's thread.
 class ASTER_API TaskGroup {
  public:
+  /// A group that has not been entered.
   TaskGroup();
   TaskGroup(TaskGroup&&) noexcept;
   TaskGroup& operator=(TaskGroup&&) = delete;

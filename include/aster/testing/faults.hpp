@@ -53,6 +53,7 @@ class ASTER_API Faults {
   /// False when this library was built without fault injection.
   [[nodiscard]] static bool is_available() noexcept;
 
+  /// No scripts yet.
   Faults();
   ~Faults();
   Faults(const Faults&) = delete;

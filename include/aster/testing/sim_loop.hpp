@@ -25,6 +25,7 @@ namespace aster::inline v0::testing {
 /// RuntimeError naming the tasks that wait, instead of a test that hangs.
 class ASTER_API SimLoop : public EventLoop {
  public:
+  /// A loop on a new simulated system.
   explicit SimLoop(SimOptions options = {});
   ~SimLoop() override;
 

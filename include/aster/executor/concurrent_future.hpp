@@ -185,10 +185,10 @@ class ConcurrentFuture {
     return a.state_ == b.state_;
   }
 
-  /// For the library: a handle on a state, and the state.
+  /// For the library: a handle on a state.
   explicit ConcurrentFuture(std::shared_ptr<detail::ConcurrentState<T>> state) noexcept
       : state_(std::move(state)) {}
-  /// For the library: its state.
+  /// For the library: the state.
   [[nodiscard]] const std::shared_ptr<detail::ConcurrentState<T>>& shared_state() const noexcept {
     return state_;
   }

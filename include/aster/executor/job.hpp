@@ -67,8 +67,9 @@ class Job {
   /// For the library: takes over one hold on `work`.
   explicit Job(detail::JobBase* work) noexcept : work_(work) {}
   Job(Job&& other) noexcept : work_(std::exchange(other.work_, nullptr)) {}
+  /// Drops what it had.
   Job& operator=(Job&& other) noexcept {
-    Job(std::move(other)).swap(*this);
+    Job former(std::exchange(work_, std::exchange(other.work_, nullptr)));
     return *this;
   }
   ~Job() {
@@ -82,9 +83,6 @@ class Job {
   void operator()() noexcept { release()->run(); }
   /// Ends its future with `error` instead.
   void fail(std::exception_ptr error) noexcept { release()->fail(std::move(error)); }
-
-  /// Exchanges the work of two jobs.
-  void swap(Job& other) noexcept { std::swap(work_, other.work_); }
 
   /// For the library: the work, which the caller has to end now.
   [[nodiscard]] detail::JobBase* release() noexcept {

@@ -30,8 +30,9 @@ struct GetaddrinfoOptions {
 
 /// One answer of `getaddrinfo`.
 struct AddressInfo {
+  /// No address.
   AddressInfo() = default;
-  /// From its parts.
+  /// All its members, in order.
   AddressInfo(int family_, int type_, int protocol_, std::string canonname_, Address address_)
       : family(family_),
         type(type_),
@@ -48,8 +49,9 @@ struct AddressInfo {
 
 /// What `getnameinfo` found.
 struct NameInfo {
+  /// No names.
   NameInfo() = default;
-  /// From its parts.
+  /// Both members.
   NameInfo(std::string host_, std::string service_)
       : host(std::move(host_)), service(std::move(service_)) {}
 

@@ -223,8 +223,9 @@ class ASTER_API EventLoop {
   /// for null or another kind than a `ThreadPoolExecutor`.
   void set_default_executor(std::shared_ptr<Executor> executor);
   /// Waits until the default pool's jobs have ended, at most `timeout`; then further
-  /// use is a RuntimeError. When the time is over, it is reported with the number
-  /// of jobs that are stuck, and the pool is left to itself.
+  /// use is a RuntimeError. When the time is over, the exception handler is told how
+  /// many jobs are stuck and in which threads; these are left to themselves, and
+  /// jobs that have not begun are cancelled.
   Coroutine<> shutdown_default_executor(Delay timeout = Delay::infinite());
 
   /// Closes the asynchronous generators that have not ended.

@@ -39,6 +39,7 @@
 #include <aster/task/task.hpp>
 #include <aster/task/task_group.hpp>
 #include <aster/task/timer_queue.hpp>
+#include <aster/task/wait_list.hpp>
 // loop
 #include <aster/loop/backend.hpp>
 #include <aster/loop/event_loop.hpp>

@@ -65,7 +65,7 @@ const RunnableOps CompletionState::Deadline::timer_ops{
       auto& self = static_cast<Deadline&>(static_cast<Timer&>(node));
       self.armed = false;
       self.owner_.timed_out_ = true;
-      while (!self.owner_.waiters_.empty()) self.owner_.wake_one();
+      self.owner_.waiters_.wake_all();
     },
     [](Runnable& node) noexcept { static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false; }};
 
@@ -95,17 +95,7 @@ void CompletionState::stop() noexcept {
 
 void CompletionState::child_done(ChildWatch& watch) {
   done_.push_back(StateRef<FutureBase>::share(watch.child()));
-  wake_one();
-}
-
-void CompletionState::wake_one() {
-  while (!waiters_.empty()) {
-    Future<> waiter = std::move(waiters_.front());
-    waiters_.pop_front();
-    if (waiter.done()) continue;
-    waiter.set_result();
-    return;
-  }
+  waiters_.wake_one();
 }
 
 Coroutine<StateRef<FutureBase>> CompletionState::next() {
@@ -117,15 +107,7 @@ Coroutine<StateRef<FutureBase>> CompletionState::next() {
   while (done_.empty()) {
     if (given_count_ == children_.size()) co_return StateRef<FutureBase>();
     if (timed_out_) throw TimeoutError("as_completed: timed out");
-    Future<> waiter = scheduler_.loop().create_future<>();
-    waiters_.push_back(waiter);
-    try {
-      co_await waiter;
-    } catch (...) {
-      // Woken, then cancelled: the wake-up belongs to the next waiter.
-      if (waiter.done() && !waiter.cancelled() && !done_.empty()) wake_one();
-      throw;
-    }
+    co_await waiters_.park([this]() noexcept { waiters_.wake_one(); });
   }
   StateRef<FutureBase> found = std::move(done_.front());
   done_.pop_front();
@@ -133,7 +115,7 @@ Coroutine<StateRef<FutureBase>> CompletionState::next() {
     if (deadline_ != nullptr && std::exchange(deadline_->armed, false)) {
       scheduler_.withdraw(*deadline_);
     }
-    while (!waiters_.empty()) wake_one();
+    waiters_.wake_all();
   }
   co_return found;
 }

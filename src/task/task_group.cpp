@@ -2,41 +2,10 @@
 #include <aster/task/child_watch.hpp>
 #include <aster/task/exception_context.hpp>
 #include <aster/task/task_group.hpp>
+#include <aster/task/wait_list.hpp>
 
 namespace aster::inline v0 {
 namespace detail {
-namespace {
-
-/// Waits until it is told; the awaiting task may be cancelled meanwhile.
-class Signal final : Waiter {
- public:
-  using aster_awaiter = void;
-  Signal() noexcept = default;
-  void notify() noexcept {
-    if (driver_ == nullptr || notified_) return;
-    notified_ = true;
-    driver_->wake();
-  }
-  [[nodiscard]] bool await_ready() const noexcept { return false; }
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
-    driver_ = &driver_of(handle);
-    driver_->suspend(*this);
-  }
-  void await_resume() { driver_->check(); }
-
- private:
-  bool cancel(Driver& driver, std::string& message) noexcept override {
-    if (std::exchange(notified_, true)) return false;
-    driver.wake_cancelled(message);
-    return true;
-  }
-  Driver* driver_ = nullptr;  // Null until somebody waits.
-  bool notified_ = false;
-};
-
-}  // namespace
-
 /// The group's memory; shared with the notes of its children.
 class TaskGroupState final : public ChildOwner {
  public:
@@ -54,7 +23,7 @@ class TaskGroupState final : public ChildOwner {
   std::exception_ptr base_error;
   std::vector<std::exception_ptr> errors;
   IntrusiveList<Child> children;  // Not done, or their note is still queued.
-  Signal* waiting = nullptr;      // Of `exit`, while it waits.
+  WaitList all_done;              // `exit` waits here for the last child.
   std::uint32_t references = 1;
 
   void retain() noexcept override { ++references; }
@@ -76,7 +45,7 @@ class TaskGroupState final : public ChildOwner {
     auto& child = static_cast<Child&>(watch);
     child.unlink();
     destroy_in_frame(&child);
-    if (waiting != nullptr && children.empty()) waiting->notify();
+    if (children.empty()) all_done.wake_all();
     if (task.is_cancelled()) return;
     task.mark_retrieved();
     const std::exception_ptr error = task.stored_error();
@@ -171,17 +140,14 @@ Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
 
   // A repeated cancellation interrupts the wait, but not the group's end.
   while (!state.children.empty()) {
-    detail::Signal all_done;
-    state.waiting = &all_done;
     try {
-      co_await all_done;
+      co_await state.all_done.park();
     } catch (const CancelledError&) {
       if (!state.aborting) {
         cancellation = std::current_exception();
         state.abort();
       }
     }
-    state.waiting = nullptr;
   }
   state.finished = true;
 

@@ -8,6 +8,7 @@
 #include <aster/task/ensure_future.hpp>
 #include <aster/task/future.hpp>
 #include <aster/task/task.hpp>
+#include <aster/task/wait_list.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -122,7 +123,6 @@ class ASTER_API CompletionState final : public ChildOwner {
  private:
   class Deadline;
   ~CompletionState();
-  void wake_one();
 
   Scheduler& scheduler_;
   std::uint32_t references_ = 1;
@@ -130,7 +130,7 @@ class ASTER_API CompletionState final : public ChildOwner {
   bool timed_out_ = false;
   std::deque<ChildWatch> children_;
   std::deque<StateRef<FutureBase>> done_;
-  std::deque<Future<>> waiters_;
+  WaitList waiters_;  // Of `next`.
   std::unique_ptr<Deadline> deadline_;
 };
 

@@ -27,9 +27,9 @@
 namespace aster::inline v0 {
 namespace {
 
-constexpr std::size_t step = 32;               // Bytes between two classes.
-constexpr std::size_t class_count = 64;        // Up to 2 KiB; larger ones use malloc.
-constexpr std::size_t bytes_max = 32u << 20u;  // Kept by one thread over all classes.
+constexpr std::size_t step = 32;                  // Bytes between two classes.
+constexpr std::size_t class_count = 64;           // Up to 2 KiB; larger ones use malloc.
+constexpr std::ptrdiff_t bytes_max = 32L << 20U;  // Kept by one thread over all classes.
 
 struct Free {
   Free* next;
@@ -37,9 +37,11 @@ struct Free {
 
 struct Lists {
   std::array<Free*, class_count + 1> heads;  // By class; class k holds k * step bytes.
-  std::size_t bytes;                         // In all lists together.
-  bool watched;                              // The thread-exit hook is armed.
-  bool ended;                                // The thread is ending: lists stay empty.
+  // Bytes that may still be kept. 0 at first, so that the first release takes the
+  // slow way and arms the thread-exit hook; negative once the thread is ending, or
+  // when the program brings its own allocator.
+  std::ptrdiff_t room;
+  bool armed;
 };
 
 constinit thread_local Lists lists{};
@@ -47,7 +49,7 @@ constinit thread_local Lists lists{};
 struct ExitHook {
   ExitHook() noexcept = default;
   ~ExitHook() {
-    lists.ended = true;
+    lists.room = -1;
     for (Free*& head : lists.heads) {
       while (head != nullptr) {
         Free* block = head;
@@ -55,7 +57,6 @@ struct ExitHook {
         std::free(block);
       }
     }
-    lists.bytes = 0;
   }
 };
 
@@ -79,10 +80,17 @@ void* from_malloc(std::size_t size) {
   return from_malloc(rounded);
 }
 
-[[gnu::noinline]] void arm_exit_hook() noexcept {
+[[gnu::noinline]] void release_slowly(void* memory, std::size_t size) noexcept {
+  if (hooks.release != nullptr) {
+    hooks.release(memory, size);
+    return;
+  }
+  std::free(memory);
+  if (lists.armed) return;
+  lists.armed = true;
   static thread_local ExitHook hook;
   static_cast<void>(hook);
-  lists.watched = true;
+  lists.room = bytes_max;
 }
 
 }  // namespace
@@ -106,7 +114,7 @@ void* allocate_frame(std::size_t size) {
     Lists& mine = lists;
     if (Free* block = mine.heads[index]; block != nullptr) [[likely]] {
       mine.heads[index] = block->next;
-      mine.bytes -= index * step;
+      mine.room += static_cast<std::ptrdiff_t>(index * step);
       return block;
     }
   }
@@ -115,23 +123,17 @@ void* allocate_frame(std::size_t size) {
 
 void release_frame(void* memory, std::size_t size) noexcept {
   const std::size_t index = (size + step - 1) / step;
-  if (hooks.release != nullptr) [[unlikely]] {
-    hooks.release(memory, size);
-    return;
-  }
   if (ASTER_RECYCLE_FRAMES != 0 && index <= class_count) {
     Lists& mine = lists;
-    if (!mine.watched && !mine.ended) [[unlikely]]
-      arm_exit_hook();
-    if (mine.bytes < bytes_max && !mine.ended) [[likely]] {
+    if (mine.room > 0) [[likely]] {
       auto* block = static_cast<Free*>(memory);
       block->next = mine.heads[index];
       mine.heads[index] = block;
-      mine.bytes += index * step;
+      mine.room -= static_cast<std::ptrdiff_t>(index * step);
       return;
     }
   }
-  std::free(memory);
+  release_slowly(memory, size);
 }
 
 }  // namespace detail

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The crawler against servers that behave well and badly, and its command line."""
 
+import os
 import pathlib
+import pty
 import random
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -366,7 +366,7 @@ class CommandLine(CrawlerTest):
 
     def test_the_demonstration_checks_itself(self):
         start = time.monotonic()
-        result = support.run("crawler", env={"TMPDIR": str(self.folder)})
+        result = support.run("crawler", env={**os.environ, "TMPDIR": str(self.folder)})
 
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("demo: 40 of 40 files are the same", result.stdout)
@@ -374,8 +374,6 @@ class CommandLine(CrawlerTest):
         self.assertLess(time.monotonic() - start, 30)
 
     def test_a_terminal_gets_a_bar(self):
-        import os
-        import pty
         master, slave = pty.openpty()
         with support.HttpServer({"/a": whole(body(100_000)), "/b": raw(b"")}) as server:
             process = subprocess.Popen(
@@ -421,7 +419,7 @@ class Interrupt(CrawlerTest):
     def test_ctrl_c_ends_the_demonstration_without_a_trace(self):
         process = subprocess.Popen([support.program("crawler")], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True,
-                                   env={"TMPDIR": str(self.folder)})
+                                   env={**os.environ, "TMPDIR": str(self.folder)})
         self.addCleanup(process.kill)
         process.stdout.readline()
         support.assert_dies_by_sigint(self, process)

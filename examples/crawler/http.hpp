@@ -39,9 +39,8 @@ inline std::string printable(std::string_view text, std::size_t size_max = 100) 
 
 inline std::string lower(std::string_view text) {
   std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
+  std::ranges::transform(result, result.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return result;
 }
 
@@ -68,7 +67,8 @@ struct Url {
 
 /// Takes http://host[:port][/path][?query] apart; Error for anything else.
 inline Url parse_url(std::string_view text) {
-  const bool plain = std::ranges::all_of(text, [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  const bool plain =
+      std::ranges::all_of(text, [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (!plain) throw Error("a URL has no spaces, control or non-ASCII characters: use %XX");
   const std::size_t colon = text.find("://");
   const std::string scheme = lower(text.substr(0, colon));

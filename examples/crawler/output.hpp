@@ -25,9 +25,9 @@
 /// One URL and what became of it.
 struct Download {
   std::string url;
-  std::string name;        // Of the local file.
-  int status = 0;          // Of HTTP; 0 while there was no answer.
-  std::string error;       // Empty: all went well.
+  std::string name;         // Of the local file.
+  int status = 0;           // Of HTTP; 0 while there was no answer.
+  std::string error;        // Empty: all went well.
   std::uint64_t bytes = 0;  // Of the body.
   double seconds = 0;
   bool done = false;

@@ -137,7 +137,11 @@ Coroutine<int> demo(Options options) {
 
   auto answer = [site](aster::StreamReader reader, aster::StreamWriter writer) -> Coroutine<> {
     const Closing closing(writer);
-    co_await serve_file(site, reader, writer);
+    try {
+      co_await serve_file(site, reader, writer);
+    } catch (const std::exception&) {
+      // The crawler has gone away, as after Ctrl-C.
+    }
   };
   aster::Server server = co_await aster::start_server(answer, "127.0.0.1", 0);
   const std::string address = server.sockets().front().getsockname().str();

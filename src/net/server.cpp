@@ -403,6 +403,7 @@ Coroutine<> serve_forever_of(Server server, detail::ServerState& state) {
     end = std::current_exception();
   }
   state.close();
+  server.close_clients();  // Else Ctrl-C would wait for the clients to go by themselves.
   auto closing = wait_closed_of(server, state);
   try {
     co_await std::move(closing);

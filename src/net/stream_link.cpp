@@ -119,7 +119,7 @@ void StreamLink::take_received(Operation& operation) {
 // Sending -------------------------------------------------------------------------
 
 bool StreamLink::ignore_write() noexcept {
-  if (stage_ == Stage::open || (stage_ == Stage::closing && !out_.empty())) return false;
+  if (stage_ == Stage::open || (stage_ == Stage::closing && !is_flushed())) return false;
   if (++writes_after_loss_ == quiet_writes_after_loss) {
     log_warning("a stream is written to after its connection was lost");
   }
@@ -129,7 +129,7 @@ bool StreamLink::ignore_write() noexcept {
 void StreamLink::write(std::string_view data) {
   if (eof_wanted_) throw RuntimeError("write: Cannot call write() after write_eof()");
   if (data.empty() || ignore_write()) return;
-  if (out_.empty()) {
+  if (is_flushed()) {
     const std::int64_t sent = backend_->send_now(fd_, data.data(), data.size());
     if (sent == static_cast<std::int64_t>(data.size())) return;
     if (sent > 0) {
@@ -154,7 +154,7 @@ void StreamLink::writelines(std::span<const std::string_view> pieces) {
   for (const std::string_view piece : pieces) total += piece.size();
   if (total == 0 || ignore_write()) return;
   std::size_t sent = 0;
-  if (out_.empty()) {
+  if (is_flushed()) {
     const std::int64_t result = backend_->send_now(fd_, pieces);
     if (result < 0 && result != -EAGAIN && result != -EINTR) {
       fail_call(static_cast<int>(-result), "send");
@@ -176,15 +176,16 @@ void StreamLink::writelines(std::span<const std::string_view> pieces) {
 }
 
 void StreamLink::submit_send() {
-  while (!out_.empty() && !send_.is_pending() && stage_ <= Stage::closing) {
-    send_.data = out_.data();
-    send_.size = out_.size();
-    if (!backend_->submit(send_)) return;
+  while (!is_flushed() && !send_.is_pending() && stage_ <= Stage::closing) {
+    if (sending_.empty()) sending_.swap(out_);
+    send_.data = sending_.data();
+    send_.size = sending_.size();
+    if (!backend_->submit(send_)) break;
     if (send_.result < 0) {
       fail_call(static_cast<int>(-send_.result), "send");
       return;
     }
-    out_.consume(static_cast<std::size_t>(send_.result));
+    sending_.consume(static_cast<std::size_t>(send_.result));
   }
   flushed_some();
 }
@@ -198,17 +199,17 @@ void StreamLink::sent(Operation& operation) noexcept {
     fail_call(static_cast<int>(-operation.result), "send");
     return;
   }
-  out_.consume(static_cast<std::size_t>(operation.result));
+  sending_.consume(static_cast<std::size_t>(operation.result));
   submit_send();
 }
 
 void StreamLink::flushed_some() noexcept {
   if (stage_ > Stage::closing) return;
-  if (paused_ && out_.size() <= low_) {
+  if (paused_ && buffer_size() <= low_) {
     paused_ = false;
     while (!drain_waiters_.empty()) drain_waiters_.pop_front().wake();
   }
-  if (!out_.empty()) return;
+  if (!is_flushed()) return;
   if (stage_ == Stage::closing) {
     end(nullptr);
   } else if (eof_wanted_) {
@@ -217,7 +218,7 @@ void StreamLink::flushed_some() noexcept {
 }
 
 void StreamLink::check_high_water() noexcept {
-  if (out_.size() > high_) paused_ = true;
+  if (buffer_size() > high_) paused_ = true;
 }
 
 void StreamLink::set_limits(std::size_t low, std::size_t high) {
@@ -229,7 +230,7 @@ void StreamLink::set_limits(std::size_t low, std::size_t high) {
 void StreamLink::write_eof() {
   if (eof_wanted_ || is_closing()) return;
   eof_wanted_ = true;
-  if (out_.empty()) static_cast<void>(backend_->shutdown_write(fd_));
+  if (is_flushed()) static_cast<void>(backend_->shutdown_write(fd_));
 }
 
 // Ending ----------------------------------------------------------------------------
@@ -237,7 +238,7 @@ void StreamLink::write_eof() {
 void StreamLink::close() noexcept {
   if (stage_ != Stage::open) return;
   stage_ = Stage::closing;
-  if (out_.empty()) end(nullptr);
+  if (is_flushed()) end(nullptr);
 }
 
 void StreamLink::fail_call(int number, const char* call) noexcept {
@@ -283,6 +284,7 @@ void StreamLink::become_lost() noexcept {
   static_cast<void>(backend_->close_socket(fd_));
   backend_ = nullptr;
   fd_ = static_cast<native_socket>(-1);
+  sending_.clear();
   out_.clear();
   paused_ = false;
   if (lost_error_ != nullptr) {

@@ -44,7 +44,7 @@ class StreamLink final : public ReaderState, public ListNode {
   [[nodiscard]] bool is_lost() const noexcept { return stage_ == Stage::lost; }
   [[nodiscard]] bool is_paused() const noexcept { return paused_; }
   [[nodiscard]] const std::exception_ptr& lost_error() const noexcept { return lost_error_; }
-  [[nodiscard]] std::size_t buffer_size() const noexcept { return out_.size(); }
+  [[nodiscard]] std::size_t buffer_size() const noexcept { return sending_.size() + out_.size(); }
   [[nodiscard]] std::size_t low_water() const noexcept { return low_; }
   [[nodiscard]] std::size_t high_water() const noexcept { return high_; }
   void set_limits(std::size_t low, std::size_t high);
@@ -90,6 +90,7 @@ class StreamLink final : public ReaderState, public ListNode {
   void sent(Operation& operation) noexcept;
   void take_received(Operation& operation);
   void submit_send();
+  [[nodiscard]] bool is_flushed() const noexcept { return sending_.empty() && out_.empty(); }
   void flushed_some() noexcept;
   void check_high_water() noexcept;
   [[nodiscard]] bool ignore_write() noexcept;
@@ -114,7 +115,8 @@ class StreamLink final : public ReaderState, public ListNode {
   LinkOperation receive_;
   LinkOperation send_;
   EndNote note_;
-  Buffer out_;                  // Written, not yet sent.
+  Buffer sending_;              // What `send_` points into: never grows while it is pending.
+  Buffer out_;                  // Written after that; becomes `sending_` in its turn.
   IntrusiveList<LinkWaiter> drain_waiters_;
   IntrusiveList<LinkWaiter> close_waiters_;
   std::exception_ptr lost_error_;

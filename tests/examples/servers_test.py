@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""The echo server and the chat server with clients that behave well and badly."""
+
+import socket
+import threading
+import time
+import unittest
+
+import support
+
+
+class Client:
+    """A chat client that knows what it waits for."""
+
+    def __init__(self, port, name=None, receive_buffer=None):
+        self.socket = support.connect(port, receive_buffer)
+        self.received = b""
+        if name is not None:
+            self.expect(b"Your name?\n")
+            self.send(name.encode() + b"\n")
+            self.expect(b"Hello " + name.encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def expect(self, text):
+        """Reads until `text` has come; forgets everything up to it."""
+        while text not in self.received:
+            data = self.socket.recv(65536)
+            if not data:
+                raise AssertionError(f"closed before {text!r}: {self.received[-300:]!r}")
+            self.received += data
+        self.received = self.received.split(text, 1)[1]
+
+    def expect_end(self):
+        """Reads to the end, which may be a reset."""
+        try:
+            while data := self.socket.recv(65536):
+                self.received += data
+        except ConnectionResetError:
+            pass
+        return self.received
+
+
+class EchoServer(unittest.TestCase):
+    def test_every_client_gets_its_bytes_back(self):
+        with support.server("echo_server") as (process, port):
+            clients = [support.connect(port) for _ in range(50)]
+            for number, client in enumerate(clients):
+                client.sendall(b"%d\n" % number * 100)
+            for number, client in enumerate(clients):
+                expected = b"%d\n" % number * 100
+                with client, client.makefile("rb") as stream:
+                    self.assertEqual(stream.read(len(expected)), expected)
+                    client.shutdown(socket.SHUT_WR)
+                    self.assertEqual(stream.read(), b"")
+            support.assert_dies_by_sigint(self, process)
+
+    def test_megabytes_come_back_whole(self):
+        data = bytes(range(256)) * 40_000
+        with support.server("echo_server") as (_, port), support.connect(port) as client:
+            sender = threading.Thread(target=lambda: (client.sendall(data),
+                                                      client.shutdown(socket.SHUT_WR)))
+            sender.start()
+            with client.makefile("rb") as stream:
+                self.assertEqual(stream.read(), data)
+            sender.join()
+
+    def test_clients_that_stall_reset_or_leave_harm_nobody(self):
+        with support.server("echo_server") as (_, port):
+            # Sends and never reads, until the server stops to read.
+            staller = support.connect(port)
+            staller.setblocking(False)
+            sent, last = 0, time.monotonic()
+            while time.monotonic() - last < 0.5 and sent < 100_000_000:
+                try:
+                    sent += staller.send(b"x" * 65536)
+                    last = time.monotonic()
+                except BlockingIOError:
+                    time.sleep(0.01)
+            self.assertLess(sent, 100_000_000, "the server buffers without bound")
+            leaver = support.connect(port)
+            leaver.sendall(b"half a")
+            leaver.close()
+            resetter = support.connect(port)
+            resetter.sendall(b"x" * 100_000)
+            support.reset(resetter)
+
+            with support.connect(port) as client:
+                client.sendall(b"still there?")
+                self.assertEqual(client.recv(100), b"still there?")
+            staller.close()
+
+    def test_ctrl_c_ends_it_with_clients_connected(self):
+        with support.server("echo_server") as (process, port), support.connect(port) as client:
+            client.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+
+            support.assert_dies_by_sigint(self, process)
+
+            self.assertEqual(client.recv(1), b"")
+
+
+class ChatServer(unittest.TestCase):
+    def setUp(self):
+        running = support.server("chat_server")
+        self.process, self.port = running.__enter__()
+        self.addCleanup(running.__exit__, None, None, None)
+
+    def join(self, name=None, **options):
+        client = Client(self.port, name, **options)
+        self.addCleanup(client.socket.close)
+        return client
+
+    def assert_works(self, *clients):
+        """These still hear each other."""
+        for number, client in enumerate(clients):
+            client.send(b"are you there %d?\n" % number)
+            for other in clients:
+                if other is not client:
+                    other.expect(b": are you there %d?\n" % number)
+
+    def test_what_one_says_all_others_hear(self):
+        ada, bob, eve = (self.join(name) for name in ("ada", "bob", "eve"))
+        ada.expect(b"* bob is here\n* eve is here\n")
+
+        ada.send("grüß Gott\r\n\n".encode())
+
+        bob.expect("ada: grüß Gott\n".encode())
+        eve.expect("ada: grüß Gott\n".encode())
+        bob.send(b"hello\n")
+        ada.expect(b"bob: hello\n")
+        self.assertNotIn(b"ada:", ada.received)
+
+    def test_names_are_asked_for_until_one_is_good(self):
+        ada = self.join("ada")
+        other = self.join()
+        other.expect(b"Your name?\n")
+
+        for bad in (b"ada", b"a b", b"x" * 21, b"\x1b[31m"):
+            other.send(bad + b"\n")
+            other.expect(b"Another one?\n")
+
+        other.send(b"bob\n")
+        other.expect(b"Hello bob, 2 here.\n")
+        self.assert_works(ada, other)
+
+    def test_leaving_is_told_and_frees_the_name(self):
+        ada = self.join("ada")
+        for leave in (lambda bob: bob.send(b"/quit\n"),
+                      lambda bob: bob.socket.close(),
+                      lambda bob: (bob.send(b"half a line"), bob.socket.close()),
+                      lambda bob: support.reset(bob.socket)):
+            bob = self.join("bob")
+            ada.expect(b"* bob is here\n")
+            leave(bob)
+            ada.expect(b"* bob has left\n")
+
+    def test_a_line_that_is_too_long_costs_the_connection(self):
+        ada, eve, bob = self.join("ada"), self.join("eve"), self.join("bob")
+
+        bob.send(b"x" * 100_000 + b"\n")
+
+        ada.expect(b"* bob has left\n")
+        bob.expect_end()
+        nameless = self.join()
+        nameless.send(b"x" * 2000)
+        self.assertIn(b"too long", nameless.expect_end())
+        self.assert_works(ada, eve)
+
+    def test_a_line_of_the_longest_length_is_heard(self):
+        ada, bob = self.join("ada"), self.join("bob")
+        bob.send(b"x" * 1000 + b"\n")
+        ada.expect(b"bob: " + b"x" * 1000 + b"\n")
+
+    def test_binary_garbage_is_made_harmless(self):
+        ada, eve, bob = self.join("ada"), self.join("eve"), self.join("bob")
+
+        bob.send(bytes(range(256)).replace(b"\n", b"") + b"\0\x1b[2J\x07\n")
+
+        ada.expect(b"bob: ?")
+        ada.expect(b"?[2J?\n")
+        self.assert_works(ada, eve)
+
+    def test_a_client_that_never_reads_is_dropped(self):
+        ada, bob = self.join("ada"), self.join("bob")
+        stalled = self.join("stalled", receive_buffer=4096)
+        talkers = [self.join(f"talker-{i}") for i in range(10)]
+        everybody = [ada, bob, *talkers]
+        dropped = threading.Event()
+
+        def talk(client):
+            while not dropped.is_set():
+                client.send(b"x" * 1000 + b"\n")
+                time.sleep(0.005)
+
+        def listen(client):
+            while not dropped.is_set():
+                client.expect(b"\n")
+
+        threads = [threading.Thread(target=talk, args=[t], daemon=True) for t in talkers]
+        threads += [threading.Thread(target=listen, args=[c], daemon=True)
+                    for c in everybody if c is not ada]
+        for thread in threads:
+            thread.start()
+        ada.expect(b"* stalled has left\n")
+        dropped.set()
+        self.assert_works(ada, self.join("newcomer"))
+        for thread in threads:
+            thread.join(5)
+
+    def test_a_flood_is_slowed_down(self):
+        ada, bob = self.join("ada"), self.join("bob")
+        start = time.monotonic()
+
+        bob.send(b"x\n" * 50 + b"last\n")
+
+        ada.expect(b"bob: last\n")
+        self.assertGreater(time.monotonic() - start, 0.4)
+
+    def test_ctrl_c_ends_it_with_clients_connected(self):
+        ada, nameless = self.join("ada"), self.join()
+        nameless.expect(b"Your name?\n")
+
+        support.assert_dies_by_sigint(self, self.process)
+
+        ada.expect_end()
+        nameless.expect_end()
+
+
+if __name__ == "__main__":
+    support.main()

@@ -189,4 +189,9 @@ bool FutureAwaiterBase::cancel(Driver&, std::string& message) noexcept {
   return future_->cancel(std::move(message));
 }
 
+void FutureAwaiterBase::abandon(Driver& driver, std::string& message) noexcept {
+  link_.unlink();
+  driver.wake_cancelled(message);
+}
+
 }  // namespace aster::inline v0::detail

@@ -130,29 +130,52 @@ void TaskBase::destroy_pending() noexcept {
   complete_cancelled();
 }
 
+TaskBase* TaskBase::awaited_task() const noexcept {
+  if (waiter_ == nullptr || (flags_ & cancel_delivered) != 0) return nullptr;
+  FutureBase* future = waiter_->awaited_future();
+  TaskBase* task = future != nullptr ? future->as_task() : nullptr;
+  return task != nullptr && !task->is_done() ? task : nullptr;
+}
+
+TaskBase* TaskBase::circle_from_here() noexcept {
+  // Brent: a mark that jumps ahead in ever longer strides is met again.
+  TaskBase* mark = this;
+  std::uint32_t stride = 1;
+  std::uint32_t steps = 0;
+  for (TaskBase* task = awaited_task(); task != nullptr; task = task->awaited_task()) {
+    if (task == mark) return mark;
+    if (++steps == stride) {
+      mark = task;
+      stride *= 2;
+      steps = 0;
+    }
+  }
+  return nullptr;
+}
+
 bool TaskBase::cancel(std::string&& message) noexcept {
-  // Down the chain of tasks that await each other, without recursion.
+  if (is_done()) return false;
+  // Down the chain of tasks that await each other, without recursion. A circle ends
+  // where its first member stops waiting.
+  TaskBase* const circle = circle_from_here();
   TaskBase* task = this;
   for (;;) {
-    if (task->is_done()) return task != this;
     task->retrieved_ = true;
     ++task->cancel_count_;
-    Waiter* waiter = task->waiter_;
-    if (waiter != nullptr) {
-      FutureBase* future = waiter->awaited_future();
-      TaskBase* next = future != nullptr ? future->as_task() : nullptr;
-      if (next != nullptr && !next->is_done()) {
-        task = next;
-        continue;
-      }
-      if (waiter->cancel(*task, message)) return true;
+    if (task == circle) {
+      task->waiter_->abandon(*task, message);
+      return true;
     }
+    if (TaskBase* next = task->awaited_task()) {
+      task = next;
+      continue;
+    }
+    if ((task->flags_ & cancel_delivered) != 0) return true;  // Its next step throws.
+    if (task->waiter_ != nullptr && task->waiter_->cancel(*task, message)) return true;
     // Its next step is queued already, or it is running: that step, or the next
     // suspension, throws.
-    if ((task->flags_ & cancel_delivered) == 0) {
-      task->flags_ |= must_cancel;
-      task->message_ = std::move(message);
-    }
+    task->flags_ |= must_cancel;
+    task->message_ = std::move(message);
     return true;
   }
 }

@@ -42,7 +42,8 @@ class Function<R(Args...)> {
     if constexpr (is_small<Held>) {
       ::new (static_cast<void*>(&storage_)) Held(std::forward<F>(callable));
       static constexpr Ops ops{[](void* self, Args... args) -> R {
-                                 return (*static_cast<Held*>(self))(std::forward<Args>(args)...);
+                                 return invoke(*static_cast<Held*>(self),
+                                               std::forward<Args>(args)...);
                                },
                                [](void* from, void* to) noexcept {
                                  ::new (to) Held(std::move(*static_cast<Held*>(from)));
@@ -55,7 +56,7 @@ class Function<R(Args...)> {
           Held*(detail::make_in_frame<Held>(std::forward<F>(callable)));
       static constexpr Ops ops{
           [](void* self, Args... args) -> R {
-            return (**static_cast<Held**>(self))(std::forward<Args>(args)...);
+            return invoke(**static_cast<Held**>(self), std::forward<Args>(args)...);
           },
           [](void* from, void* to) noexcept { ::new (to) Held*(*static_cast<Held**>(from)); },
           [](void* self) noexcept { detail::destroy_in_frame(*static_cast<Held**>(self)); }};
@@ -95,6 +96,16 @@ class Function<R(Args...)> {
     void (*move)(void* from, void* to) noexcept;
     void (*destroy)(void*) noexcept;
   };
+  /// As `std::invoke_r`: a result is dropped where none is wanted.
+  template <class Held>
+  static R invoke(Held& held, Args... args) {
+    if constexpr (std::is_void_v<R>) {
+      static_cast<void>(held(std::forward<Args>(args)...));
+    } else {
+      return held(std::forward<Args>(args)...);
+    }
+  }
+
   static constexpr std::size_t room = 4 * sizeof(void*);
   template <class Held>
   static constexpr bool is_small = sizeof(Held) <= room && alignof(Held) <= alignof(void*) &&

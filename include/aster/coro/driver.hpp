@@ -51,6 +51,10 @@ class ASTER_API Waiter {
   /// The future waited for, if that is what it is; cancelling goes there.
   [[nodiscard]] virtual FutureBase* awaited_future() const noexcept { return nullptr; }
 
+  /// Ends the wait for `awaited_future()`, pending, without asking that to end:
+  /// wakes the driver cancelled. For tasks that await each other in a circle.
+  virtual void abandon(Driver&, std::string&) noexcept {}
+
  protected:
   ~Waiter() = default;
 };
@@ -125,6 +129,15 @@ class ASTER_API Driver : public Runnable {
     if (has_pending()) [[unlikely]] throw_pending();
   }
   [[noreturn]] void throw_pending();
+
+  /// For an await that throws a CancelledError of its own accord: what was asked
+  /// for has happened, so the next one does not throw again. False when something
+  /// else must be thrown, by `throw_pending`.
+  [[nodiscard]] bool settle_cancel() noexcept {
+    if ((flags_ & throw_requested) != 0) return false;
+    flags_ &= static_cast<std::uint8_t>(~pending_mask);
+    return true;
+  }
 
   // For managers (timeout, TaskGroup) ------------------------------------------
 

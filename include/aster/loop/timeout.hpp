@@ -108,7 +108,7 @@ namespace detail {
 ASTER_API Coroutine<> cancel_and_wait(StateRef<FutureBase> future);
 
 template <class A>
-Coroutine<await_result_t<A>> wait_for(A value, Duration limit) {
+Coroutine<await_result_t<A>> await_at_most(A value, Duration limit) {
   using T = await_result_t<A>;
   if (limit <= Duration::zero()) {
     auto future = ensure_future(std::move(value));
@@ -148,7 +148,7 @@ Coroutine<await_result_t<A>> wait_for(A value, Duration limit) {
 template <class A>
   requires(awaitable<A>)
 Coroutine<await_result_t<A>> wait_for(A value, Delay limit) {
-  return detail::wait_for<A>(std::move(value), limit.checked("wait_for"));
+  return detail::await_at_most<A>(std::move(value), limit.checked("wait_for"));
 }
 
 }  // namespace aster::inline v0

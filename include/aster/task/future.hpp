@@ -199,9 +199,13 @@ class ASTER_API FutureAwaiterBase : public Waiter {
   /// Throws RuntimeError for a task that awaits itself or another loop's future.
   void wait(Driver& driver);
   bool cancel(Driver& driver, std::string& message) noexcept override;
+  void abandon(Driver& driver, std::string& message) noexcept override;
   /// To be called by await_resume before the result is read.
   void resumed() {
-    if (driver_ != nullptr) driver_->check();
+    if (driver_ != nullptr && driver_->has_pending()) [[unlikely]] {
+      // Of two cancellations the future's own is what the task sees (TASK-28).
+      if (!future_->is_cancelled() || !driver_->settle_cancel()) driver_->throw_pending();
+    }
     if (future_->is_cancelled()) [[unlikely]] future_->throw_cancelled();
     future_->mark_retrieved();
   }

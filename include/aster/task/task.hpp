@@ -76,6 +76,11 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   void step();
   void finish();
   void complete_cancelled() noexcept;
+  /// The pending task it awaits, if any.
+  [[nodiscard]] TaskBase* awaited_task() const noexcept;
+  /// A member of the circle that its chain of awaited tasks runs into; null when
+  /// the chain ends.
+  [[nodiscard]] TaskBase* circle_from_here() noexcept;
   void leave_loop(State state, bool unretrieved_error) noexcept;
 
   HeldCallable* held_ = nullptr;  // Destroyed when the task ends.

@@ -128,6 +128,35 @@ std::exception_ptr FutureBase::exception_or_throw() {
   return stored_error();
 }
 
+std::string FutureBase::text() const {
+  const auto* task = is_task() ? static_cast<const TaskBase*>(this) : nullptr;
+  std::string text = task != nullptr ? "<Task " : "<Future ";
+  if (state_ == State::cancelled) {
+    text += "cancelled";
+  } else if (state_ == State::finished) {
+    text += "finished";
+  } else {
+    text += task != nullptr && task->cancelling() > 0 ? "cancelling" : "pending";
+  }
+  if (task != nullptr) {
+    text += " name='" + task->name() + "'";
+    const Waiter* waiter = task->waiter();
+    const FutureBase* awaited = waiter != nullptr ? waiter->awaited_future() : nullptr;
+    if (awaited != nullptr && awaited->is_task()) {
+      text += " wait_for=<Task name='" + static_cast<const TaskBase*>(awaited)->name() + "'>";
+    } else if (awaited != nullptr) {
+      text += " wait_for=" + awaited->text();
+    }
+  }
+  if (state_ == State::finished && stored_error() != nullptr) {
+    text += " exception=" + describe(stored_error());
+  }
+  const std::string_view path = source_.file_name();
+  text += " made at " + std::string(path.substr(path.rfind('/') + 1)) + ":" +
+          std::to_string(source_.line()) + ">";
+  return text;
+}
+
 void FutureBase::require_done(const char* message) {
   if (!is_done()) throw InvalidStateError(message);
 }

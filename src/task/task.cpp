@@ -198,6 +198,10 @@ void TaskBase::set_name(std::string_view name) {
 
 }  // namespace detail
 
+std::string to_string(const AnyTask& task) {
+  return task ? detail::Access::share(task)->text() : "<no task>";
+}
+
 AnyTask current_task() {
   Scheduler& scheduler = detail::require_running("current_task");
   detail::Driver* driver = scheduler.current();

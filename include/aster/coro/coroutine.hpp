@@ -111,7 +111,11 @@ class CoroutinePromise : public PromiseBase {
     requires(std::is_constructible_v<typename Result<T>::Stored, U> ||
              (std::is_reference_v<T> && std::is_convertible_v<U, T>))
   void return_value(U&& value) {
-    result_->emplace(std::forward<U>(value));
+    if constexpr (std::is_arithmetic_v<T> && std::is_arithmetic_v<std::remove_cvref_t<U>>) {
+      result_->emplace(static_cast<T>(value));  // `co_return 1` of a Coroutine<std::size_t>.
+    } else {
+      result_->emplace(std::forward<U>(value));
+    }
   }
   /// Where the result goes; set before the first step.
   void deliver_to(Result<T>& result) noexcept { result_ = &result; }

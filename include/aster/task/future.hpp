@@ -91,6 +91,9 @@ class ASTER_API FutureBase : public Report {
   /// The text of a cancellation that is on its way.
   [[nodiscard]] std::string& message() noexcept { return message_; }
 
+  /// For people, as `to_string` gives it.
+  [[nodiscard]] std::string text() const;
+
   /// The exception that ended it, the CancelledError of a task included; null
   /// when there is none or (cancelled) it has been given out.
   [[nodiscard]] virtual std::exception_ptr stored_error() const noexcept = 0;
@@ -429,5 +432,13 @@ class Future : public detail::FutureTag {
 
   detail::StateRef<detail::FutureBase> state_;
 };
+
+/// A future in one line for people, as Python's repr: "<Future pending>",
+/// "<Task cancelling name='fetch' wait_for=<Future pending> made at crawl.cpp:12>".
+/// The form may change.
+template <class T>
+[[nodiscard]] std::string to_string(const Future<T>& future) {
+  return future ? detail::Access::state(future).text() : "<Future moved from>";
+}
 
 }  // namespace aster::inline v0

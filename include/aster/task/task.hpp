@@ -226,6 +226,9 @@ class ASTER_API AnyTask {
   detail::StateRef<detail::FutureBase> state_;
 };
 
+/// A task in one line for people; see `to_string` of futures.
+[[nodiscard]] ASTER_API std::string to_string(const AnyTask& task);
+
 /// The task whose step is running in this thread, or none inside a plain callback.
 /// RuntimeError without a running loop.
 [[nodiscard]] ASTER_API AnyTask current_task();

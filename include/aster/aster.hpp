@@ -18,6 +18,7 @@
 #include <aster/base/time.hpp>
 #include <aster/base/waker.hpp>
 // coro
+#include <aster/coro/await_path.hpp>
 #include <aster/coro/awaitable.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>

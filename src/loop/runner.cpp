@@ -213,7 +213,13 @@ int detail::main_failed(const std::exception_ptr& error) noexcept {
   } catch (const SystemExit& exit) {
     return exit.status();
   } catch (...) {
-    const std::string text = describe(error);
+    std::string text = describe(error);
+    try {
+      if (const std::string path = format_await_path(error); !path.empty()) {
+        text += " (awaited at " + path + ")";
+      }
+    } catch (...) {  // No memory: the error itself is what matters.
+    }
     std::fprintf(stderr, "%s\n", text.c_str());
     return 1;
   }

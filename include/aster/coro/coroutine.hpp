@@ -4,6 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
 #include <aster/base/frame_allocator.hpp>
+#include <aster/coro/await_path.hpp>
 #include <aster/coro/awaitable.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/coro/foreign.hpp>
@@ -106,7 +107,10 @@ class CoroutinePromise : public PromiseBase {
  public:
   CoroutinePromise() noexcept = default;
   Coroutine<T> get_return_object() noexcept { return Coroutine<T>(*this); }
-  void unhandled_exception() noexcept { result_->set_error(std::current_exception()); }
+  void unhandled_exception() noexcept {
+    result_->set_error(std::current_exception());
+    note_left(result_->error(), await_site());
+  }
   template <class U = T>
     requires(std::is_constructible_v<typename Result<T>::Stored, U> ||
              (std::is_reference_v<T> && std::is_convertible_v<U, T>))
@@ -129,7 +133,10 @@ class CoroutinePromise<void> : public PromiseBase {
  public:
   CoroutinePromise() noexcept = default;
   Coroutine<void> get_return_object() noexcept { return Coroutine<void>(*this); }
-  void unhandled_exception() noexcept { result_->set_error(std::current_exception()); }
+  void unhandled_exception() noexcept {
+    result_->set_error(std::current_exception());
+    note_left(result_->error(), await_site());
+  }
   void return_void() noexcept { result_->emplace(); }
   void deliver_to(Result<void>& result) noexcept { result_ = &result; }
 

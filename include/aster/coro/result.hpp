@@ -3,6 +3,7 @@
 
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
+#include <aster/coro/await_path.hpp>
 
 #include <cstdint>
 #include <exception>
@@ -102,7 +103,10 @@ class Result {
   enum class Kind : std::uint8_t { empty, value, error, taken };
 
   [[noreturn]] void fail() const {
-    if (kind_ == Kind::error) std::rethrow_exception(error_);
+    if (kind_ == Kind::error) {
+      note_rethrow(error_);
+      std::rethrow_exception(error_);
+    }
     if (kind_ == Kind::taken) throw InvalidStateError("result was taken");
     throw InvalidStateError("Result is not ready.");
   }

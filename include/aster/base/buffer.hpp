@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 #include <string_view>
+#include <utility>
 
 namespace aster::inline v0::detail {
 
@@ -37,6 +38,14 @@ class Buffer {
     ASTER_ASSERT(count <= size());
     begin_ += count;
     if (empty()) clear();
+  }
+
+  /// Changes places with `other`; no byte moves in memory.
+  void swap(Buffer& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(begin_, other.begin_);
+    std::swap(end_, other.end_);
+    std::swap(capacity_, other.capacity_);
   }
 
   /// Removes everything and gives the memory back.

@@ -169,14 +169,17 @@ class ASTER_API StreamWriter {
   [[nodiscard]] SocketView socket() const;
 
   /// Sets the marks, in bytes: `drain` waits above `high` until `low` is reached.
-  /// Defaults: 64 KiB and 16 KiB; without `low`, a quarter of `high`. ValueError
-  /// unless low <= high.
-  void set_write_buffer_limits(std::size_t high, std::optional<std::size_t> low = {});
+  /// Without `low` it is a quarter of `high`; without `high` that is four times
+  /// `low`; without both they are 64 KiB and 16 KiB, as at first. ValueError unless
+  /// low <= high.
+  void set_write_buffer_limits(std::optional<std::size_t> high = {},
+                               std::optional<std::size_t> low = {});
   /// How many bytes are written but not yet with the system.
   [[nodiscard]] std::size_t get_write_buffer_size() const noexcept;
 
  private:
   friend struct detail::StreamAccess;
+  void drop() noexcept;
   explicit StreamWriter(detail::LinkRef link) noexcept : link_(std::move(link)) {}
   detail::LinkRef link_;
 };

@@ -131,9 +131,11 @@ void StreamLink::take_received(Operation& operation) {
 // Sending -------------------------------------------------------------------------
 
 bool StreamLink::ignore_write() noexcept {
-  if (stage_ == Stage::open || (stage_ == Stage::closing && buffer_size() > 0)) return false;
+  // Once closing nothing is added, or a handler that never stops writing would keep a
+  // closed connection, and its server, for ever (asyncio still takes it).
+  if (stage_ == Stage::open) return false;
   if (++writes_after_loss_ == quiet_writes_after_loss) {
-    log_warning("a stream is written to after its connection was lost");
+    log_warning("a stream is written to after its connection was closed or lost");
   }
   return true;
 }

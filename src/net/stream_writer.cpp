@@ -33,10 +33,13 @@ bool DrainAwaiter::await_ready() const noexcept {
 
 void DrainAwaiter::wait(Driver& driver) noexcept {
   driver_ = &driver;
-  if (link_->is_paused() && !link_->is_lost() && link_->error() == nullptr) {
+  const bool must_wait = link_->is_paused() || link_->is_closing();
+  if (must_wait && !link_->is_lost() && link_->error() == nullptr) {
+    // Closing: until it is lost, as writes do nothing any more; a task that goes on
+    // writing would spin.
     link_->add_drain_waiter(*this);
     driver.suspend(*this);
-  } else {  // Closing, lost or failed: gives way once, then says so.
+  } else {  // Lost or failed: gives way once, then says so.
     driver.suspend();
     driver.wake();
   }

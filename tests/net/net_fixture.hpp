@@ -143,9 +143,17 @@ class Net {
   Net& operator=(const Net&) = delete;
   ~Net() { close(); }
 
+  /// Lets handlers end whose clients are gone, bounded.
+  void settle() {
+    for (int i = 0; i < 1000 && !all_tasks(*loop_).empty(); ++i) {
+      loop_->run_until_complete(detail::as_coroutine(sleep(1ms)));
+    }
+  }
+
   /// Closes the loop and checks the accounts; nothing when done already.
   void close() {
     if (loop_ == nullptr) return;
+    if (settles) settle();
     watchdog_ = {};
     loop_->close();
     loop_.reset();
@@ -170,6 +178,7 @@ class Net {
     for (int i = 0; i < count; ++i) loop_->run_once(Duration::zero());
   }
 
+  bool settles = true;                        // Lets tasks end before the loop is closed.
   std::vector<std::string> reports;           // To the exception handler: text and error.
   std::vector<std::string> subjects;          // And what they were about.
   std::vector<std::string> expected_reports;  // Compared at the end.

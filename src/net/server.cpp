@@ -81,7 +81,11 @@ const RunnableOps ServerState::DeliverNote::ops{
       server.note_queued_ = false;
       struct Release {
         ServerState& server;
-        ~Release() { server.release_reference(); }
+        ~Release() {
+          // A base error has left the loop: a later run goes on with the others.
+          if (!server.accepted_.empty()) server.queue_note();
+          server.release_reference();
+        }
       } release{server};
       server.deliver();
     },
@@ -164,7 +168,8 @@ void ServerState::begin() {
     const int result = backend_->listen(listener.socket, options_.backlog);
     if (result < 0) {
       serving_ = false;
-      throw_system_error(-result, "listen on socket " + std::to_string(listener.socket));
+      const SocketView socket(listener.socket, backend_);
+      throw_system_error(-result, "listen " + socket.getsockname().str());
     }
   }
   for (Listener& listener : listeners_) accept_more(listener);
@@ -187,10 +192,7 @@ bool ServerState::accepted(Listener& listener) noexcept {
   try {
     if (result >= 0) {
       shortage_reported_ = false;
-      accepted_.push_back(
-          NetService::adopt(loop_, static_cast<native_socket>(result), options_.limit));
-      accepted_.back()->attach(*this);
-      queue_note();
+      welcome(NetService::adopt(loop_, static_cast<native_socket>(result), options_.limit));
       return true;
     }
     const int number = static_cast<int>(-result);
@@ -198,18 +200,38 @@ bool ServerState::accepted(Listener& listener) noexcept {
     if (number == ECANCELED) return false;
     // Out of descriptors or memory, or something nobody has thought of: let the
     // others finish their work, then try again.
-    listener.paused = true;
-    scheduler_->call_at(listener, add_saturated(scheduler_->now(), shortage_pause));
     if (!std::exchange(shortage_reported_, true)) {
       shortage_ = number;
       queue_note();
     }
+    pause(listener);
   } catch (...) {
     // No memory for the connection, which is closed already.
-    log_error("accept: a connection could not be set up: " + describe(std::current_exception()));
-    return !listener.paused;
+    log_error("accept: a connection could not be set up");
+    return true;
   }
   return false;
+}
+
+/// Takes an accepted connection in; its handler starts in the note.
+void ServerState::welcome(StateRef<StreamLink> link) {
+  try {
+    link->attach(*this);
+    accepted_.push_back(link);
+  } catch (...) {
+    link->abort();
+    throw;
+  }
+  queue_note();
+}
+
+void ServerState::pause(Listener& listener) noexcept {
+  listener.paused = true;
+  try {
+    scheduler_->call_at(listener, add_saturated(scheduler_->now(), shortage_pause));
+  } catch (...) {  // Not even memory for a timer: try again in the next turn.
+    scheduler_->post(listener);
+  }
 }
 
 void ServerState::queue_note() noexcept {
@@ -220,11 +242,17 @@ void ServerState::queue_note() noexcept {
 
 void ServerState::report_shortage() {
   const int number = std::exchange(shortage_, 0);
+  if (closed_) return;
+  std::string where;
+  try {
+    where = sockets().front().getsockname().str();
+  } catch (const std::system_error&) {  // Somebody else has closed the descriptor.
+    where = "a closed socket";
+  }
   loop_.call_exception_handler(
       {is_shortage(number) ? "socket.accept() out of system resource"
                            : "socket.accept() failed; listening pauses",
-       system_error_ptr(number, "accept"), {},
-       closed_ ? std::string() : sockets().front().getsockname().str(), options_.source});
+       system_error_ptr(number, "accept"), {}, where, options_.source});
 }
 
 void ServerState::deliver() {
@@ -237,6 +265,8 @@ void ServerState::deliver() {
       TaskOptions options;
       options.source = options_.source;
       loop_.create_task(run_handler(handler_, link, loop_), options);
+    } catch (const BaseError&) {
+      throw;
     } catch (...) {
       link->abort();
       loop_.call_exception_handler({"a client's handler could not be started",
@@ -246,8 +276,8 @@ void ServerState::deliver() {
 }
 
 void ServerState::connection_made(StreamLink& link) {
-  link.server_index = connections_.size();
   connections_.push_back(&link);
+  link.server_index = connections_.size() - 1;
 }
 
 void ServerState::connection_lost(StreamLink& link) noexcept {
@@ -387,6 +417,8 @@ Coroutine<> start_serving_of([[maybe_unused]] Server server, detail::ServerState
 Coroutine<> wait_closed_of(Server server, detail::ServerState& state) {
   if (state.is_finished()) co_return;
   Future<> waiter = server.get_loop().create_future<>();
+  // Those whose wait was cancelled are not kept.
+  std::erase_if(state.close_waiters, [](const Future<>& other) { return other.done(); });
   state.close_waiters.push_back(waiter);
   co_await std::move(waiter);
 }

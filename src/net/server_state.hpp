@@ -68,6 +68,8 @@ class ServerState final : public ListNode {
   ~ServerState();
   void accept_more(Listener& listener) noexcept;
   bool accepted(Listener& listener) noexcept;
+  void welcome(StateRef<StreamLink> link);
+  void pause(Listener& listener) noexcept;
   void deliver();
   void queue_note() noexcept;
   void report_shortage();

@@ -5,6 +5,7 @@
 
 #include <aster/base/log.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -15,18 +16,21 @@
 namespace aster::inline v0::detail {
 namespace {
 
-constexpr std::size_t default_high_water = 65536;   // K-2.
 constexpr std::uint32_t quiet_writes_after_loss = 5;  // K-11.
 
 }  // namespace
 
 const RunnableOps StreamLink::EndNote::ops{
     [](Runnable& node) {
-      StreamLink& link = static_cast<EndNote&>(node).owner;
-      link.note_queued_ = false;
-      link.finish();
+      // Takes the note's reference over, as finishing may drop all others.
+      const StateRef<StreamLink> link(&static_cast<EndNote&>(node).owner);
+      link->note_queued_ = false;
+      link->finish();
     },
-    [](Runnable& node) noexcept { static_cast<EndNote&>(node).owner.note_queued_ = false; }};
+    [](Runnable& node) noexcept {
+      const StateRef<StreamLink> link(&static_cast<EndNote&>(node).owner);
+      link->note_queued_ = false;
+    }};
 
 StreamLink::StreamLink(EventLoop& loop, native_socket fd, std::size_t limit)
     : ReaderState(limit),
@@ -70,19 +74,27 @@ bool StreamLink::pull() {
   receive_.size = target.empty() ? std::size_t{65536} : target.size();
   if (target.empty()) receive_.data = nullptr;
   if (!backend_->submit(receive_)) return false;
-  take_received(receive_);
+  try {
+    take_received(receive_);
+  } catch (...) {  // No memory for what came: the stream has a hole.
+    end(std::current_exception());
+    throw;
+  }
   return true;
 }
 
 void StreamLink::stop_pull() noexcept {
+  if (!receive_.is_pending()) return;
   // A back end that cannot take it back delivers to the buffer instead; bytes
   // bound for a target of the caller's must not be in flight any longer.
-  if (!receive_.is_pending()) return;
+  bool over = true;
   if (receive_.data != nullptr) {
     backend_->reclaim(receive_);
   } else {
-    static_cast<void>(backend_->cancel(receive_));
+    over = backend_->cancel(receive_);
   }
+  // The end may have waited for it, and no completion will come now.
+  if (over && stage_ == Stage::ending) post_end();
 }
 
 void StreamLink::received(Operation& operation) noexcept {
@@ -90,9 +102,9 @@ void StreamLink::received(Operation& operation) noexcept {
     post_end();
     return;
   }
+  if (stage_ != Stage::open) return;  // Closing: nobody is to read any more.
   try {
     take_received(operation);
-    if (stage_ != Stage::open || waiting_ == nullptr) return;
     // What came was not enough for the read that waits.
     while (waiting_ != nullptr && pull()) {
     }
@@ -119,9 +131,11 @@ void StreamLink::take_received(Operation& operation) {
 // Sending -------------------------------------------------------------------------
 
 bool StreamLink::ignore_write() noexcept {
-  if (stage_ == Stage::open || (stage_ == Stage::closing && !is_flushed())) return false;
+  // Once closing nothing is added, or a handler that never stops writing would keep a
+  // closed connection, and its server, for ever (asyncio still takes it).
+  if (stage_ == Stage::open) return false;
   if (++writes_after_loss_ == quiet_writes_after_loss) {
-    log_warning("a stream is written to after its connection was lost");
+    log_warning("a stream is written to after its connection was closed or lost");
   }
   return true;
 }
@@ -129,23 +143,17 @@ bool StreamLink::ignore_write() noexcept {
 void StreamLink::write(std::string_view data) {
   if (eof_wanted_) throw RuntimeError("write: Cannot call write() after write_eof()");
   if (data.empty() || ignore_write()) return;
-  if (is_flushed()) {
-    const std::int64_t sent = backend_->send_now(fd_, data.data(), data.size());
-    if (sent == static_cast<std::int64_t>(data.size())) return;
-    if (sent > 0) {
-      data.remove_prefix(static_cast<std::size_t>(sent));
-    } else if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
-      fail_call(static_cast<int>(-sent), "send");
+  std::size_t sent = 0;
+  if (buffer_size() == 0) {
+    const std::int64_t result = backend_->send_now(fd_, data.data(), data.size());
+    if (result == static_cast<std::int64_t>(data.size())) return;
+    if (result < 0 && result != -EAGAIN && result != -EINTR) {
+      fail_call(static_cast<int>(-result), "send");
       return;
     }
+    if (result > 0) sent = static_cast<std::size_t>(result);
   }
-  queue_rest(data);
-}
-
-void StreamLink::queue_rest(std::string_view rest) {
-  out_.append(rest);
-  submit_send();
-  check_high_water();
+  queue_rest({&data, 1}, sent);
 }
 
 void StreamLink::writelines(std::span<const std::string_view> pieces) {
@@ -154,29 +162,36 @@ void StreamLink::writelines(std::span<const std::string_view> pieces) {
   for (const std::string_view piece : pieces) total += piece.size();
   if (total == 0 || ignore_write()) return;
   std::size_t sent = 0;
-  if (is_flushed()) {
+  if (buffer_size() == 0) {
     const std::int64_t result = backend_->send_now(fd_, pieces);
     if (result < 0 && result != -EAGAIN && result != -EINTR) {
       fail_call(static_cast<int>(-result), "send");
       return;
     }
     if (result > 0) sent = static_cast<std::size_t>(result);
+    if (sent == total) return;
   }
-  if (sent == total) return;
-  for (const std::string_view piece : pieces) {
-    if (sent >= piece.size()) {
-      sent -= piece.size();
-    } else {
-      out_.append(piece.substr(sent));
-      sent = 0;
+  queue_rest(pieces, sent);
+}
+
+/// Buffers what follows the first `sent` bytes of `pieces`.
+void StreamLink::queue_rest(std::span<const std::string_view> pieces, std::size_t sent) {
+  try {
+    for (const std::string_view piece : pieces) {
+      const std::size_t skipped = std::min(sent, piece.size());
+      if (skipped < piece.size()) out_.append(piece.substr(skipped));
+      sent -= skipped;
     }
+  } catch (...) {  // No memory: what the peer got so far must not be taken for all.
+    end(std::current_exception());
+    throw;
   }
   submit_send();
   check_high_water();
 }
 
-void StreamLink::submit_send() {
-  while (!is_flushed() && !send_.is_pending() && stage_ <= Stage::closing) {
+void StreamLink::submit_send() noexcept {
+  while (stage_ <= Stage::closing && !send_.is_pending() && buffer_size() > 0) {
     if (sending_.empty()) sending_.swap(out_);
     send_.data = sending_.data();
     send_.size = sending_.size();
@@ -209,7 +224,7 @@ void StreamLink::flushed_some() noexcept {
     paused_ = false;
     while (!drain_waiters_.empty()) drain_waiters_.pop_front().wake();
   }
-  if (!is_flushed()) return;
+  if (buffer_size() > 0) return;
   if (stage_ == Stage::closing) {
     end(nullptr);
   } else if (eof_wanted_) {
@@ -230,7 +245,7 @@ void StreamLink::set_limits(std::size_t low, std::size_t high) {
 void StreamLink::write_eof() {
   if (eof_wanted_ || is_closing()) return;
   eof_wanted_ = true;
-  if (is_flushed()) static_cast<void>(backend_->shutdown_write(fd_));
+  if (buffer_size() == 0) static_cast<void>(backend_->shutdown_write(fd_));
 }
 
 // Ending ----------------------------------------------------------------------------
@@ -238,7 +253,11 @@ void StreamLink::write_eof() {
 void StreamLink::close() noexcept {
   if (stage_ != Stage::open) return;
   stage_ = Stage::closing;
-  if (is_flushed()) end(nullptr);
+  if (buffer_size() == 0) {
+    end(nullptr);
+  } else if (receive_.is_pending()) {  // Reading stops at once (TR-2).
+    static_cast<void>(backend_->cancel(receive_));
+  }
 }
 
 void StreamLink::fail_call(int number, const char* call) noexcept {
@@ -260,6 +279,7 @@ void StreamLink::end(std::exception_ptr error) noexcept {
 
 void StreamLink::post_end() noexcept {
   if (std::exchange(note_queued_, true)) return;
+  add_reference();
   scheduler_->post(note_);
 }
 
@@ -277,10 +297,8 @@ void StreamLink::finish() noexcept {
 
 void StreamLink::become_lost() noexcept {
   stage_ = Stage::lost;
-  const StateRef<StreamLink> self = [this] {
-    add_reference();
-    return StateRef<StreamLink>(this);
-  }();
+  const auto self = StateRef<StreamLink>::share(*this);
+  scheduler_->loop().set_transport_fd(fd_, false);
   static_cast<void>(backend_->close_socket(fd_));
   backend_ = nullptr;
   fd_ = static_cast<native_socket>(-1);
@@ -312,9 +330,9 @@ void StreamLink::tear_down() noexcept {
 }
 
 void StreamLink::attach(ServerState& server) noexcept {
+  server.connection_made(*this);  // May throw; it is nobody's then.
   server_ = &server;
   server.add_reference();
-  server.connection_made(*this);
 }
 
 StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::size_t limit) {
@@ -322,9 +340,11 @@ StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::s
   StreamLink* made = nullptr;
   try {
     auto& service = loop.service<NetService>();
+    loop.set_transport_fd(fd, true);  // add_reader must keep off (FD-5).
     made = new StreamLink(loop, fd, limit);
     service.links_.push_back(*made);
   } catch (...) {
+    loop.set_transport_fd(fd, false);
     static_cast<void>(backend.close_socket(fd));
     throw;
   }

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,8 @@ class ServerState;
 /// once no operation is in flight, never inside a call of the user's.
 class StreamLink final : public ReaderState, public ListNode {
  public:
+  static constexpr std::size_t default_high_water = 65536;  // K-2.
+
   StreamLink(EventLoop& loop, native_socket fd, std::size_t limit);
   ~StreamLink() override;
 
@@ -77,7 +80,7 @@ class StreamLink final : public ReaderState, public ListNode {
         : Operation(on_complete), owner(link) {}
     StreamLink& owner;
   };
-  /// The queued note that finishes the connection.
+  /// The queued note that finishes the connection; counted while it is queued.
   struct EndNote final : Runnable {
     explicit EndNote(StreamLink& link) noexcept : Runnable(&ops), owner(link) {}
     static const RunnableOps ops;
@@ -89,12 +92,11 @@ class StreamLink final : public ReaderState, public ListNode {
   void received(Operation& operation) noexcept;
   void sent(Operation& operation) noexcept;
   void take_received(Operation& operation);
-  void submit_send();
-  [[nodiscard]] bool is_flushed() const noexcept { return sending_.empty() && out_.empty(); }
+  void submit_send() noexcept;
   void flushed_some() noexcept;
   void check_high_water() noexcept;
   [[nodiscard]] bool ignore_write() noexcept;
-  void queue_rest(std::string_view rest);
+  void queue_rest(std::span<const std::string_view> pieces, std::size_t sent);
   /// Stops everything and queues the note; `error` is what the waiters get.
   void end(std::exception_ptr error) noexcept;
   void post_end() noexcept;
@@ -115,8 +117,10 @@ class StreamLink final : public ReaderState, public ListNode {
   LinkOperation receive_;
   LinkOperation send_;
   EndNote note_;
-  Buffer sending_;              // What `send_` points into: never grows while it is pending.
-  Buffer out_;                  // Written after that; becomes `sending_` in its turn.
+  // Written, not yet sent: first `sending_`, then `out_`. While the send operation is
+  // pending the system may read `sending_` at any time, so nothing is added to it.
+  Buffer sending_;
+  Buffer out_;
   IntrusiveList<LinkWaiter> drain_waiters_;
   IntrusiveList<LinkWaiter> close_waiters_;
   std::exception_ptr lost_error_;

@@ -11,15 +11,19 @@
 namespace aster::inline v0 {
 namespace detail {
 
-ReadAwaiterBase::~ReadAwaiterBase() {
-  if (!waiting_) return;
+ReadAwaiterBase::~ReadAwaiterBase() { release(); }
+
+/// Lets others read; nothing when that is so already.
+void ReadAwaiterBase::release() noexcept {
+  if (std::exchange(reading_, false)) reader_->reading_ = false;
+  if (!std::exchange(waiting_, false)) return;
   reader_->waiting_ = nullptr;
   reader_->stop_pull();
 }
 
 bool ReadAwaiterBase::await_ready() {
   ReaderState& reader = *reader_;
-  if (reader.waiting_ != nullptr) {
+  if (reader.reading_) {
     throw RuntimeError(
         "StreamReader: a read was called while another coroutine is already waiting for incoming "
         "data");
@@ -27,34 +31,38 @@ bool ReadAwaiterBase::await_ready() {
   if (reader.is_satisfied(*this)) return true;
   reader.waiting_ = this;
   waiting_ = true;
+  bool satisfied = false;
   try {
-    while (reader.pull()) {
-      if (!reader.is_satisfied(*this)) continue;
-      reader.waiting_ = nullptr;
-      waiting_ = false;
-      return true;
-    }
+    while (!satisfied && reader.pull()) satisfied = reader.is_satisfied(*this);
   } catch (...) {
-    reader.waiting_ = nullptr;
-    waiting_ = false;
+    release();
     throw;
   }
+  if (satisfied) {
+    release();
+    return true;
+  }
+  reader.reading_ = true;
+  reading_ = true;
   return false;
 }
 
 bool ReadAwaiterBase::cancel(Driver& driver, std::string& message) noexcept {
   if (!waiting_) return false;
-  waiting_ = false;
-  reader_->waiting_ = nullptr;
-  reader_->stop_pull();
+  release();
   driver.wake_cancelled(message);
   return true;
 }
 
 void ReadAwaiterBase::check_pending() {
+  release();
   if (driver_ == nullptr || !driver_->has_pending()) return;
   if (received_ > 0) {  // Already in the target: give the bytes back to the stream.
-    reader_->buffer_.insert(reader_->start_, wish_.target, received_);
+    try {
+      reader_->buffer_.insert(reader_->start_, wish_.target, received_);
+    } catch (...) {  // No memory: a stream with a hole must not be read on.
+      reader_->fail(std::current_exception());
+    }
     received_ = 0;
   }
   driver_->throw_pending();
@@ -63,7 +71,7 @@ void ReadAwaiterBase::check_pending() {
 std::string ReadAwaiterBase::finish_text() {
   check_pending();
   ReaderState& reader = *reader_;
-  if (reader.error_ != nullptr) std::rethrow_exception(reader.error_);
+  if (failed_) std::rethrow_exception(reader.error_);
   switch (wish_.kind) {
     case ReadWish::Kind::some: return reader.take(std::min(wish_.count, reader.buffered()));
     case ReadWish::Kind::all: return reader.take(reader.buffered());
@@ -80,7 +88,7 @@ std::size_t ReadAwaiterBase::finish_into() {
   check_pending();
   ReaderState& reader = *reader_;
   if (received_ > 0) return received_;
-  if (reader.error_ != nullptr) std::rethrow_exception(reader.error_);
+  if (failed_) std::rethrow_exception(reader.error_);
   const std::size_t count = std::min(wish_.count, reader.buffered());
   if (count > 0) std::memcpy(wish_.target, reader.view().data(), count);
   reader.skip(count);
@@ -94,7 +102,10 @@ ReaderState::ReaderState(std::size_t limit) : limit_(limit) {
 ReaderState::~ReaderState() = default;
 
 bool ReaderState::is_satisfied(ReadAwaiterBase& read) {
-  if (error_ != nullptr) return true;
+  if (error_ != nullptr) {
+    read.failed_ = true;
+    return true;
+  }
   const ReadWish& wish = read.wish_;
   switch (wish.kind) {
     case ReadWish::Kind::some: return eof_ || wish.count == 0 || buffered() > 0;
@@ -223,6 +234,7 @@ void ReaderState::wake_if_satisfied() noexcept {
   if (read == nullptr || read->driver_ == nullptr || !is_satisfied(*read)) return;
   waiting_ = nullptr;
   read->waiting_ = false;
+  stop_pull();  // Fed by hand, it may still be receiving.
   read->driver_->wake();
 }
 

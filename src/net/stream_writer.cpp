@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "net/stream_link.hpp"
 
+#include <aster/base/log.hpp>
 #include <aster/net/stream_writer.hpp>
 
 #include <cerrno>
@@ -32,10 +33,13 @@ bool DrainAwaiter::await_ready() const noexcept {
 
 void DrainAwaiter::wait(Driver& driver) noexcept {
   driver_ = &driver;
-  if (link_->is_paused() && !link_->is_lost() && link_->error() == nullptr) {
+  const bool must_wait = link_->is_paused() || link_->is_closing();
+  if (must_wait && !link_->is_lost() && link_->error() == nullptr) {
+    // Closing: until it is lost, as writes do nothing any more; a task that goes on
+    // writing would spin.
     link_->add_drain_waiter(*this);
     driver.suspend(*this);
-  } else {  // Closing, lost or failed: gives way once, then says so.
+  } else {  // Lost or failed: gives way once, then says so.
     driver.suspend();
     driver.wake();
   }
@@ -62,13 +66,28 @@ void ClosedAwaiter::await_resume() {
 
 }  // namespace detail
 
-StreamWriter::~StreamWriter() {
-  if (link_) link_->close();
+namespace {
+/// asyncio's ResourceWarning (ST-22).
+void log_unclosed(const detail::StreamLink& link) noexcept {
+  try {
+    detail::log_warning("unclosed StreamWriter of a connection to " + link.peer().str());
+  } catch (...) {
+    detail::log_warning("unclosed StreamWriter");
+  }
+}
+}  // namespace
+
+StreamWriter::~StreamWriter() { drop(); }
+
+void StreamWriter::drop() noexcept {
+  if (!link_ || link_->is_closing()) return;
+  if (link_->scheduler().is_debug()) log_unclosed(*link_);
+  link_->close();
 }
 
 StreamWriter& StreamWriter::operator=(StreamWriter&& other) noexcept {
   if (this != &other) {
-    if (link_) link_->close();
+    drop();
     link_ = std::move(other.link_);
   }
   return *this;
@@ -93,13 +112,16 @@ std::optional<Address> StreamWriter::peername() const { return known(link_->peer
 std::optional<Address> StreamWriter::sockname() const { return known(link_->local()); }
 SocketView StreamWriter::socket() const { return SocketView(link_->fd(), link_->backend()); }
 
-void StreamWriter::set_write_buffer_limits(std::size_t high, std::optional<std::size_t> low) {
-  const std::size_t actual_low = low.value_or(high / 4);
-  if (actual_low > high) {
-    throw ValueError("set_write_buffer_limits: high (" + std::to_string(high) +
+void StreamWriter::set_write_buffer_limits(std::optional<std::size_t> high,
+                                           std::optional<std::size_t> low) {
+  const std::size_t actual_high =
+      high ? *high : (low ? 4 * *low : detail::StreamLink::default_high_water);
+  const std::size_t actual_low = low.value_or(actual_high / 4);
+  if (actual_low > actual_high) {
+    throw ValueError("set_write_buffer_limits: high (" + std::to_string(actual_high) +
                      ") must be >= low (" + std::to_string(actual_low) + ")");
   }
-  link_->set_limits(actual_low, high);
+  link_->set_limits(actual_low, actual_high);
 }
 
 std::size_t StreamWriter::get_write_buffer_size() const noexcept { return link_->buffer_size(); }

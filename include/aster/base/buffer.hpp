@@ -40,7 +40,7 @@ class Buffer {
     if (empty()) clear();
   }
 
-  /// Exchanges all bytes; none of them moves in memory.
+  /// Changes places with `other`; no byte moves in memory.
   void swap(Buffer& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(begin_, other.begin_);

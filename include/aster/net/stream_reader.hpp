@@ -56,12 +56,15 @@ class ASTER_API ReadAwaiterBase : public Waiter {
   [[nodiscard]] std::string finish_text();
   [[nodiscard]] std::size_t finish_into();
   void check_pending();
+  void release() noexcept;
   bool cancel(Driver& driver, std::string& message) noexcept override;
 
   StateRef<ReaderState> reader_;
   ReadWish wish_;
   Driver* driver_ = nullptr;        // Null until it suspends.
   bool waiting_ = false;            // The reader's `waiting_` points here.
+  bool reading_ = false;            // It holds the reader's `reading_`.
+  bool failed_ = false;             // It is over because of the reader's error.
   std::size_t scanned_ = 0;         // Bytes that certainly begin no separator.
   std::size_t received_ = 0;        // into: bytes that arrived in `target` directly.
 };
@@ -119,7 +122,7 @@ class ASTER_API ReaderState {
   /// That many bytes were put into `direct_target`.
   void filled(std::size_t count) noexcept;
 
-  ReadAwaiterBase* waiting_ = nullptr;  // The one read that waits.
+  ReadAwaiterBase* waiting_ = nullptr;  // The one read that wants more than there is.
 
  private:
   [[nodiscard]] bool is_satisfied(ReadAwaiterBase& read);
@@ -133,6 +136,7 @@ class ASTER_API ReaderState {
   bool find_separator(ReadAwaiterBase& read, std::size_t& begin, std::size_t& end) const noexcept;
 
   std::uint32_t references_ = 1;
+  bool reading_ = false;    // A read has suspended and not gone on: what it was woken for is its.
   bool eof_ = false;
   std::size_t limit_;
   std::size_t start_ = 0;   // Bytes of `buffer_` before it have been read.

@@ -128,7 +128,7 @@ class ASTER_API StreamWriter {
   ~StreamWriter();
 
   /// Sends `data`, or buffers a copy of what does not go at once. RuntimeError after
-  /// `write_eof`. After the connection is lost it does nothing; `drain` tells.
+  /// `write_eof`. Once the connection is closing or lost it does nothing; `drain` tells.
   void write(std::string_view data);
   /// Sends several pieces as one call of the system where possible.
   void writelines(std::span<const std::string_view> pieces);
@@ -137,8 +137,9 @@ class ASTER_API StreamWriter {
     writelines(std::span<const std::string_view>(pieces.begin(), pieces.size()));
   }
 
-  /// Waits until it makes sense to write on. Throws the connection's error, or a
-  /// `std::system_error` ECONNRESET "Connection lost". Any number of tasks may wait.
+  /// Waits until it makes sense to write on; while closing, until what is buffered is
+  /// sent. Throws the connection's error, or a `std::system_error` ECONNRESET
+  /// "Connection lost" once it is closed. Any number of tasks may wait.
   [[nodiscard]] detail::LinkWait<detail::DrainAwaiter> drain() const {
     return detail::LinkWait<detail::DrainAwaiter>(link_);
   }
@@ -169,14 +170,17 @@ class ASTER_API StreamWriter {
   [[nodiscard]] SocketView socket() const;
 
   /// Sets the marks, in bytes: `drain` waits above `high` until `low` is reached.
-  /// Defaults: 64 KiB and 16 KiB; without `low`, a quarter of `high`. ValueError
-  /// unless low <= high.
-  void set_write_buffer_limits(std::size_t high, std::optional<std::size_t> low = {});
+  /// Without `low` it is a quarter of `high`; without `high` that is four times
+  /// `low`; without both they are 64 KiB and 16 KiB, as at first. ValueError unless
+  /// low <= high.
+  void set_write_buffer_limits(std::optional<std::size_t> high = {},
+                               std::optional<std::size_t> low = {});
   /// How many bytes are written but not yet with the system.
   [[nodiscard]] std::size_t get_write_buffer_size() const noexcept;
 
  private:
   friend struct detail::StreamAccess;
+  void drop() noexcept;
   explicit StreamWriter(detail::LinkRef link) noexcept : link_(std::move(link)) {}
   detail::LinkRef link_;
 };

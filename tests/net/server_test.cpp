@@ -163,13 +163,10 @@ TEST_P(Servers, ServeForeverEndsWhenItIsCancelled) {  // SRV-2, CAN-19
     EXPECT_EQ(answer, "a\n");
 
     serving.cancel();
-    co_await turns(5);
+    co_await turns(1);
     EXPECT_FALSE(server.is_serving());
-    EXPECT_FALSE(serving.done());  // Waits for the connection.
-    link.writer.write("b\n");
     answer = co_await link.reader.readline();
-    EXPECT_EQ(answer, "b\n");
-    link.writer.close();
+    EXPECT_EQ(answer, "");  // The connection was closed, as CPython does from 3.13.1 on.
     std::string error = co_await error_of(serving);
 
     EXPECT_THAT(error, ::testing::HasSubstr("CancelledError"));

@@ -141,7 +141,7 @@ TEST_F(FutureTest, CancelTakesEffectAtOnce) {
 TEST_F(FutureTest, SetResultForwardsSeveralArguments) {
   Future<std::string> f = loop.create_future<std::string>();
 
-  f.set_result(3, 'x');
+  f.set_result(std::size_t{3}, 'x');
 
   EXPECT_EQ(f.result(), "xxx");
 }

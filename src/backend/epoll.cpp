@@ -49,7 +49,7 @@ std::uint32_t kernel_mask(std::uint8_t armed) noexcept {
 
 class Epoll final : public Readiness {
  public:
-  Epoll() : Readiness(true), set_(sys::epoll_create()) {
+  Epoll() : Readiness(true, edge), set_(sys::epoll_create()) {
     if (set_ < 0) throw_system_error(-set_, "epoll_create1");
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;

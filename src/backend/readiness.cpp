@@ -78,8 +78,9 @@ bool is_short(std::int64_t sent, std::size_t size) noexcept {
 
 }  // namespace
 
-Readiness::Readiness(bool edge_triggered, int fd_limit)
+Readiness::Readiness(bool edge_triggered, std::uint8_t settled, int fd_limit)
     : edge_triggered_(edge_triggered),
+      settled_(settled),
       fd_limit_(fd_limit),
       attempts_left_(attempts_max),
       lent_(std::make_unique_for_overwrite<char[]>(lent_size)),
@@ -101,12 +102,10 @@ Readiness::Entry* Readiness::find(int fd) const noexcept {
   return &(*pages_[page])[number & ((1U << page_bits) - 1)];
 }
 
-int Readiness::find_or_make(int fd, Entry*& entry) noexcept {
+// An entry for a descriptor that has none yet.
+int Readiness::make(int fd, Entry*& entry) noexcept {
   if (fd < 0) return -EBADF;
   if (fd >= fd_limit_) return -EINVAL;
-  entry = find(fd);
-  if (entry != nullptr) [[likely]]
-    return 0;
   const std::size_t page = static_cast<unsigned>(fd) >> page_bits;
   try {
     if (page >= pages_.size()) {
@@ -126,10 +125,12 @@ int Readiness::find_or_make(int fd, Entry*& entry) noexcept {
 
 bool Readiness::submit(Operation& operation) noexcept {
   ASTER_ASSERT(!operation.pending);
-  Entry* entry = nullptr;
-  if (const int error = find_or_make(operation.fd, entry); error < 0) {
-    operation.result = error;
-    return true;
+  Entry* entry = find(operation.fd);
+  if (entry == nullptr) [[unlikely]] {
+    if (const int error = make(operation.fd, entry); error < 0) {
+      operation.result = error;
+      return true;
+    }
   }
   const bool reads = is_read(operation.kind);
   Operation*& slot = reads ? entry->reader : entry->writer;
@@ -193,9 +194,6 @@ void Readiness::complete(Entry& entry, Operation& operation) noexcept {
   detach(entry, operation);
   operation.complete(operation);  // May free the operation, or submit it again.
 }
-
-// Brings the facility up to date.
-int Readiness::refresh(int fd, Entry& entry) noexcept { return abandoned_ ? 0 : update(fd, entry); }
 
 // Tries an operation; true: it is over.
 bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
@@ -392,27 +390,35 @@ void Readiness::deliver(int fd, std::uint32_t generation, unsigned found) noexce
     entry->short_read_proves_nothing = true;
   }
 
-  const auto act = [&](Operation* operation, bool ready) {
-    if (operation == nullptr || !ready) return;
-    if (is_poll(operation->kind)) {
-      operation->result = 0;
-    } else if (!attempt(*entry, *operation)) {
-      return;
-    }
-    complete(*entry, *operation);
-  };
-  act(entry->reader, readable);
-  if (entry->generation != generation) return;
-  act(entry->writer, writable);
-  if (entry->generation != generation) return;
-
-  const unsigned events =
-      ((readable ? Watch::readable : 0U) | (writable ? Watch::writable : 0U)) & entry->watch_mask;
-  if (events != 0) {
-    entry->watch->ready(*entry->watch, events);
+  if (readable && entry->reader != nullptr) {
+    serve(*entry, *entry->reader);
     if (entry->generation != generation) return;
   }
+  if (writable && entry->writer != nullptr) {
+    serve(*entry, *entry->writer);
+    if (entry->generation != generation) return;
+  }
+  if (entry->watch_mask != 0) {
+    const unsigned events = ((readable ? Watch::readable : 0U) |
+                             (writable ? Watch::writable : 0U)) & entry->watch_mask;
+    if (events != 0) {
+      entry->watch->ready(*entry->watch, events);
+      if (entry->generation != generation) return;
+    }
+  }
   static_cast<void>(refresh(fd, *entry));
+}
+
+// Acts on a pending operation whose descriptor is ready.
+void Readiness::serve(Entry& entry, Operation& operation) noexcept {
+  if (operation.kind == Operation::Kind::recv) [[likely]] {
+    if (!attempt_recv(entry, operation)) return;
+  } else if (is_poll(operation.kind)) {
+    operation.result = 0;
+  } else if (!attempt(entry, operation)) {
+    return;
+  }
+  complete(entry, operation);
 }
 
 void Readiness::deliver_closed(int fd, std::uint32_t generation) noexcept {
@@ -460,8 +466,10 @@ int Readiness::set_watch(native_socket fd, unsigned events, Watch& watch) noexce
     return 0;
   }
 
-  Entry* entry = nullptr;
-  if (const int error = find_or_make(fd, entry); error < 0) return error;
+  Entry* entry = find(fd);
+  if (entry == nullptr) {
+    if (const int error = make(fd, entry); error < 0) return error;
+  }
   if (!edge_triggered_ && entry->watch == nullptr) {
     // poll and select would only notice while they wait.
     if (const int flags = sys::fcntl(fd, F_GETFD); flags < 0) return flags;
@@ -499,7 +507,8 @@ int Readiness::close_socket(native_socket fd) noexcept {
 }
 
 std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
-  const std::int64_t result = SystemIo::send_now(fd, data, size);
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::send(fd, data, size); });
   // A send operation for what is left over need not try again.
   if (would_block(result) || is_short(result, size)) {
     if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;

@@ -68,9 +68,14 @@ class Readiness : public SystemIo {
     found_urgent = 16,  // Out-of-band data.
   };
 
+  /// No value of `Entry::armed`.
+  static constexpr std::uint8_t never_settled = 0xff;
+
   /// `edge_triggered`: the facility tells of changes once, with or without an
-  /// operation waiting. `fd_limit`: descriptors from there on are refused.
-  explicit Readiness(bool edge_triggered, int fd_limit = std::numeric_limits<int>::max());
+  /// operation waiting. `settled`: the value of `Entry::armed` with which operations
+  /// come and go without `update`. `fd_limit`: descriptors from there on are refused.
+  explicit Readiness(bool edge_triggered, std::uint8_t settled = never_settled,
+                     int fd_limit = std::numeric_limits<int>::max());
 
   // What a facility supplies ---------------------------------------------------
 
@@ -125,7 +130,7 @@ class Readiness : public SystemIo {
   };
 
   [[nodiscard]] Entry* find(int fd) const noexcept;
-  int find_or_make(int fd, Entry*& entry) noexcept;
+  int make(int fd, Entry*& entry) noexcept;
   bool attempt(Entry& entry, Operation& operation) noexcept;
   bool attempt_accept(Entry& entry, Operation& operation) noexcept;
   bool attempt_connect(Entry& entry, Operation& operation) noexcept;
@@ -139,9 +144,16 @@ class Readiness : public SystemIo {
   void proceed(Entry& entry, Operation& operation) noexcept;
   void detach(Entry& entry, Operation& operation) noexcept;
   void complete(Entry& entry, Operation& operation) noexcept;
-  int refresh(int fd, Entry& entry) noexcept;
+  void serve(Entry& entry, Operation& operation) noexcept;
+  /// Brings the facility up to date.
+  int refresh(int fd, Entry& entry) noexcept {
+    if (entry.armed == settled_ && entry.watch == nullptr) [[likely]]
+      return 0;
+    return abandoned_ ? 0 : update(fd, entry);
+  }
 
   const bool edge_triggered_;
+  const std::uint8_t settled_;
   const int fd_limit_;
   bool abandoned_ = false;
   unsigned attempts_left_;         // Inline completions until submit defers.

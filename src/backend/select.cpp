@@ -18,7 +18,7 @@ namespace {
 
 class Select final : public Readiness {
  public:
-  Select() : Readiness(false, FD_SETSIZE) {
+  Select() : Readiness(false, never_settled, FD_SETSIZE) {
     const int waker = wake_event().fd();
     if (waker >= FD_SETSIZE) throw_system_error(EMFILE, "wake-up descriptor for select");
     FD_ZERO(&readable_);

@@ -90,7 +90,9 @@ TEST_F(Callbacks, OneMayCancelItselfWhileItRuns) {
 }
 
 TEST_F(Callbacks, DroppingTheHandleDoesNotCancel) {
-  { Handle handle = loop.call_soon(count()); }
+  {
+    Handle handle = loop.call_soon(count());
+  }
 
   loop.run_until_idle();
 
@@ -211,7 +213,7 @@ TEST_F(Timers, RunWhenTheirTimeHasComeNotEarlier) {
 TEST_F(Timers, TellWhenTheyAreDue) {
   const TimePoint now = loop.time();
 
-  EXPECT_EQ(loop.call_later(5s, count()).when(), now + 5s);  // HND-6
+  EXPECT_EQ(loop.call_later(5s, count()).when(), now + 5s);     // HND-6
   EXPECT_EQ(loop.call_at(now + 7s, count()).when(), now + 7s);  // LOOP-4
 }
 
@@ -226,8 +228,7 @@ TEST_F(Timers, ANanDelayIsAnErrorAndKeepsNothing) {
 }
 
 TEST_F(Timers, AnInfiniteDelayNeverComes) {
-  TimerHandle handle =
-      loop.call_later(Seconds(std::numeric_limits<double>::infinity()), count());
+  TimerHandle handle = loop.call_later(Seconds(std::numeric_limits<double>::infinity()), count());
 
   loop.advance(std::chrono::hours(24 * 365 * 10));
 

@@ -74,9 +74,8 @@ TEST_P(Fork, CallsOnTheParentsLoopAreErrorsInTheChild) {
 TEST_P(Fork, InsideARunningLoopTheChildHasNoRunningLoop) {
   bool good = false;
   auto body = [&]() -> Coroutine<> {
-    good = in_child([] {
-      return !runtime_error_of([] { static_cast<void>(get_running_loop()); }).empty();
-    });
+    good = in_child(
+        [] { return !runtime_error_of([] { static_cast<void>(get_running_loop()); }).empty(); });
     co_return;
   };
 
@@ -100,8 +99,8 @@ TEST_P(Fork, TheChildMayRunALoopOfItsOwn) {
 TEST_P(Fork, TheChildHasNoCurrentLoop) {
   set_event_loop(loop);
 
-  const bool good =
-      in_child([] { return !runtime_error_of([] { static_cast<void>(get_event_loop()); }).empty(); });
+  const bool good = in_child(
+      [] { return !runtime_error_of([] { static_cast<void>(get_event_loop()); }).empty(); });
 
   EXPECT_TRUE(good);  // ACC-8
   EXPECT_EQ(&get_event_loop(), loop.get());

@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 using Handler = void (*)(int);
 
 Handler present_handler() {
-  struct sigaction action {};
+  struct sigaction action{};
   ::sigaction(SIGINT, nullptr, &action);
   return action.sa_handler;
 }

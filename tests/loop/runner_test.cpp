@@ -118,9 +118,9 @@ TEST(Run, MakesItsLoopTheCurrentOneAndUnsetsIt) {
 TEST(Run, WithAFactoryLeavesTheCurrentLoopAlone) {
   bool has_current = true;
   auto body = [&]() -> Coroutine<> {
-    has_current =
-        runtime_error_of([] { static_cast<void>(get_event_loop_policy()->get_event_loop()); })
-            .empty();
+    has_current = runtime_error_of([] {
+                    static_cast<void>(get_event_loop_policy()->get_event_loop());
+                  }).empty();
     co_return;
   };
 
@@ -456,8 +456,9 @@ TEST(Main, SystemExitGivesItsStatus) {
 TEST(Policy, NewEventLoopIsNotMadeCurrent) {
   auto loop = new_event_loop();  // ACC-4
 
-  EXPECT_NE(runtime_error_of([] { static_cast<void>(get_event_loop()); })
-                .find("There is no current event loop"),
+  EXPECT_NE(runtime_error_of([] {
+              static_cast<void>(get_event_loop());
+            }).find("There is no current event loop"),
             std::string::npos);  // ACC-2
   loop->close();
 }

@@ -171,7 +171,9 @@ TEST_F(Wait, DoesNotLookAtTheErrorsOfItsTasks) {
   support::Reports reports(loop);
   add(fails_after(1s));
 
-  { auto result = waited(); }
+  {
+    auto result = waited();
+  }
   tasks.clear();
   loop.run_until_idle();
 

@@ -24,16 +24,20 @@ class OnEachBackend : public ::testing::TestWithParam<Backend> {
 
 inline std::string backend_name(const ::testing::TestParamInfo<Backend>& info) {
   switch (info.param) {
-    case Backend::epoll: return "epoll";
-    case Backend::poll: return "poll";
-    case Backend::select: return "select";
-    default: return "other";
+    case Backend::epoll:
+      return "epoll";
+    case Backend::poll:
+      return "poll";
+    case Backend::select:
+      return "select";
+    default:
+      return "other";
   }
 }
 
 }  // namespace aster::support
 
-#define ASTER_ON_EACH_BACKEND(suite)                                                         \
-  INSTANTIATE_TEST_SUITE_P(Backends, suite,                                                  \
+#define ASTER_ON_EACH_BACKEND(suite)                                                          \
+  INSTANTIATE_TEST_SUITE_P(Backends, suite,                                                   \
                            ::testing::Values(Backend::epoll, Backend::poll, Backend::select), \
                            support::backend_name)

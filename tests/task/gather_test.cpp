@@ -278,7 +278,9 @@ TEST_F(Gather, DroppedWhileItsChildrenRunLeavesThemRunning) {
     co_await sleep(1s);
     log += "ended";
   };
-  { static_cast<void>(gather(loop.create_task(slow()), loop.create_task(slow()))); }
+  {
+    static_cast<void>(gather(loop.create_task(slow()), loop.create_task(slow())));
+  }
 
   loop.advance(1s);
 

@@ -354,8 +354,7 @@ TEST_F(Order, ThreadsafeAndPlainCallsOfTheLoopsThreadKeepTheirOrder) {
 }
 
 TEST_F(Order, AnExceptionGoesToTheHandlerBeforeTheNextCallback) {
-  loop.set_exception_handler(
-      [this](EventLoop&, const ExceptionContext&) { note("handler"); });
+  loop.set_exception_handler([this](EventLoop&, const ExceptionContext&) { note("handler"); });
   loop.call_soon(notes("a"));
   loop.call_soon([] { throw std::logic_error("b"); });
   loop.call_soon(notes("c"));

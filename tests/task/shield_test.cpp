@@ -119,7 +119,9 @@ TEST_F(Shield, HoldsTheInnerTask) {
     co_await sleep(1s);
     ended = true;
   };
-  { shield(loop.create_task(inner())).cancel(); }
+  {
+    shield(loop.create_task(inner())).cancel();
+  }
 
   loop.advance(1s);
 

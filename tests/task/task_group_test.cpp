@@ -173,8 +173,8 @@ TEST_F(Group, ErrorsComeInTheOrderOfCompletionTheBodysLast) {
     throw TypeError("body");
   };
 
-  EXPECT_EQ(errors_of(body),
-            (Texts{"aster::ValueError: fast", "aster::ValueError: slow", "aster::TypeError: body"}));  // TG-10
+  EXPECT_EQ(errors_of(body), (Texts{"aster::ValueError: fast", "aster::ValueError: slow",
+                                    "aster::TypeError: body"}));  // TG-10
 }
 
 TEST_F(Group, MustBeEnteredBeforeItTakesTasks) {
@@ -359,7 +359,7 @@ TEST_F(Group, ABaseErrorOfAChildIsThrownBareAndTheOthersAreReported) {
   };
   auto task = loop.create_task(with(TaskGroup(), body));
 
-  EXPECT_THROW(loop.run_forever(), SystemExit);  // Out of the child's step.
+  EXPECT_THROW(loop.run_forever(), SystemExit);     // Out of the child's step.
   EXPECT_THROW(loop.run_until_idle(), SystemExit);  // Out of the group.
 
   EXPECT_THROW(task.result(), SystemExit);  // TG-14

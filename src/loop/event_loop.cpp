@@ -318,6 +318,7 @@ void EventLoop::close() {
   }
   while (!scheduler.timers_.empty()) scheduler.timers_.pop().drop();
   drop_ready();
+  while (!scheduler.kept_.empty()) scheduler.kept_.pop_front().loop_closed();
   for (std::size_t i = services_.size(); i > 0; --i) services_[i - 1]->close();
   while (!services_.empty()) services_.pop_back();
   service_index_.clear();
@@ -622,7 +623,8 @@ Duration EventLoop::backend_timeout() const noexcept {
   if (scheduler_->timers_.empty()) return Duration::max();
   const TimePoint earliest = scheduler_->timers_.earliest();
   if (earliest == TimePoint::max()) return Duration::max();
-  return std::max(earliest - backend_->now(), Duration::zero());
+  const TimePoint now = backend_->now();
+  return earliest <= now ? Duration::zero() : earliest - now;
 }
 
 // Free functions -----------------------------------------------------------------------------------

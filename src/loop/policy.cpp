@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <aster/loop/policy.hpp>
 
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -9,8 +13,18 @@
 namespace aster::inline v0 {
 namespace {
 
+/// This thread's current loop. A forked child has none (ACC-8): the parent's may be
+/// running, in frames that the child still stands in, so it is not destroyed there
+/// but put aside for ever.
 std::shared_ptr<EventLoop>& current_loop() noexcept {
   static thread_local std::shared_ptr<EventLoop> loop;
+  static thread_local std::uint32_t generation = 0;
+  const std::uint32_t forks = detail::fork_count.load(std::memory_order_relaxed);
+  if (generation != forks) {
+    alignas(std::shared_ptr<EventLoop>) static thread_local unsigned char aside[sizeof(loop)];
+    if (loop != nullptr) ::new (static_cast<void*>(aside)) std::shared_ptr(std::move(loop));
+    generation = forks;
+  }
   return loop;
 }
 

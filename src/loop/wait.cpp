@@ -65,6 +65,7 @@ const RunnableOps CompletionState::Deadline::timer_ops{
       auto& self = static_cast<Deadline&>(static_cast<Timer&>(node));
       self.armed = false;
       self.owner_.timed_out_ = true;
+      for (ChildWatch& child : self.owner_.children_) child.stop();
       self.owner_.waiters_.wake_all();
     },
     [](Runnable& node) noexcept { static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false; }};
@@ -94,6 +95,7 @@ void CompletionState::stop() noexcept {
 }
 
 void CompletionState::child_done(ChildWatch& watch) {
+  if (timed_out_) return;  // In the same turn, but too late.
   done_.push_back(StateRef<FutureBase>::share(watch.child()));
   waiters_.wake_one();
 }
@@ -106,7 +108,10 @@ Coroutine<StateRef<FutureBase>> CompletionState::next() {
   } hold(*this);
   while (done_.empty()) {
     if (given_count_ == children_.size()) co_return StateRef<FutureBase>();
-    if (timed_out_) throw TimeoutError("as_completed: timed out");
+    if (timed_out_) {
+      ++given_count_;
+      throw TimeoutError("as_completed: timed out");
+    }
     co_await waiters_.park([this]() noexcept { waiters_.wake_one(); });
   }
   StateRef<FutureBase> found = std::move(done_.front());

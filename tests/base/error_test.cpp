@@ -25,8 +25,8 @@ static_assert(copy_without_throwing<Error, ValueError, TypeError, RuntimeError, 
                                     InvalidStateError, SendfileNotAvailableError>);
 static_assert(copy_without_throwing<IncompleteReadError, LimitOverrunError, StopAsyncIteration,
                                     BrokenExecutor, BrokenThreadPool, ExceptionGroup>);
-static_assert(copy_without_throwing<CancelledError, BaseError, KeyboardInterrupt, SystemExit,
-                                    GeneratorExit>);
+static_assert(
+    copy_without_throwing<CancelledError, BaseError, KeyboardInterrupt, SystemExit, GeneratorExit>);
 
 // EX-1: a handler for ordinary errors does not swallow a cancellation.
 static_assert(!std::is_base_of_v<std::exception, CancelledError>);
@@ -131,8 +131,8 @@ TEST(ExceptionGroup, SplitKeepsTheShapeOfNestedGroups) {
 
   ASSERT_TRUE(values && rest);
   EXPECT_EQ(texts(*values), (Texts{"aster::ExceptionGroup: inner (1 sub-exception)"}));
-  EXPECT_EQ(texts(*rest), (Texts{"aster::ExceptionGroup: inner (1 sub-exception)",
-                                 "aster::TypeError: top"}));
+  EXPECT_EQ(texts(*rest),
+            (Texts{"aster::ExceptionGroup: inner (1 sub-exception)", "aster::TypeError: top"}));
 }
 
 TEST(ExceptionGroup, SubgroupOfATypeThatIsNotThereIsNothing) {

@@ -79,10 +79,9 @@ TEST(SetFrameAllocator, RefusesNullFunctions) {
 TEST(SetFrameAllocator, ComesTooLateOnceThereAreFrames) {
   release_frame(allocate_frame(32), 32);
 
-  EXPECT_THROW(
-      set_frame_allocator([](std::size_t size) { return std::malloc(size); },
-                          [](void* memory, std::size_t) noexcept { std::free(memory); }),
-      RuntimeError);
+  EXPECT_THROW(set_frame_allocator([](std::size_t size) { return std::malloc(size); },
+                                   [](void* memory, std::size_t) noexcept { std::free(memory); }),
+               RuntimeError);
 }
 
 // In a process of its own, as it comes before everything else.

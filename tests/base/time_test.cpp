@@ -51,8 +51,8 @@ TEST(Delay, RemembersNanUntilItIsChecked) {
 
 TEST(Delay, IsInfiniteFromInfinity) {
   EXPECT_TRUE(Delay(Seconds(std::numeric_limits<double>::infinity())).is_infinite());
-  EXPECT_TRUE(Delay(std::chrono::duration<float>(std::numeric_limits<float>::infinity()))
-                  .is_infinite());
+  EXPECT_TRUE(
+      Delay(std::chrono::duration<float>(std::numeric_limits<float>::infinity())).is_infinite());
   EXPECT_TRUE(Delay::infinite().is_infinite());
 }
 

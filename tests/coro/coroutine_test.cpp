@@ -174,7 +174,8 @@ TEST(Coroutine, AwaitingAMovedFromOneIsAnError) {
   auto outer = []() -> Coroutine<> {
     Coroutine<int> first = add(1, 2);
     Coroutine<int> second = std::move(first);
-    EXPECT_THROW(static_cast<void>(first.release()), RuntimeError);  // NOLINT(bugprone-use-after-move)
+    EXPECT_THROW(static_cast<void>(first.release()),
+                 RuntimeError);  // NOLINT(bugprone-use-after-move)
     bool thrown = false;
     try {
       co_await first;
@@ -204,7 +205,9 @@ TEST(Coroutine, DroppedUnawaitedItDestroysItsArgumentsAndRunsNothing) {
     ADD_FAILURE() << "must not run";
     co_return;
   };
-  { Coroutine<> dropped = body(shared); }
+  {
+    Coroutine<> dropped = body(shared);
+  }
 
   EXPECT_EQ(shared.use_count(), 1);  // CORO-4
 }

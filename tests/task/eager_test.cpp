@@ -94,7 +94,7 @@ TEST_F(Eager, TheCreatorIsCurrentAgainAfterAStepThatThrew) {
       co_return;
     };
     auto task = create_task(body());
-    EXPECT_EQ(current_task(), creator);  // EAG-5
+    EXPECT_EQ(current_task(), creator);                            // EAG-5
     EXPECT_EQ(describe(task.exception()), "std::logic_error: e");  // EAG-10
     co_return;
   });

@@ -107,9 +107,9 @@ TEST_F(FutureTest, CanBeCompletedOnceOnly) {
   Future<int> f = loop.create_future<int>();
   f.set_result(1);
 
-  EXPECT_THROW(f.set_result(2), InvalidStateError);                // FUT-4
+  EXPECT_THROW(f.set_result(2), InvalidStateError);                    // FUT-4
   EXPECT_THROW(f.set_exception(logic_error("e")), InvalidStateError);  // FUT-5
-  EXPECT_FALSE(f.cancel());                                        // FUT-7
+  EXPECT_FALSE(f.cancel());                                            // FUT-7
   EXPECT_EQ(f.result(), 1);
 }
 
@@ -117,7 +117,7 @@ TEST_F(FutureTest, ACancelledOneCannotBeCompleted) {
   Future<int> f = loop.create_future<int>();
   EXPECT_TRUE(f.cancel());
 
-  EXPECT_THROW(f.set_result(2), InvalidStateError);                // FUT-4
+  EXPECT_THROW(f.set_result(2), InvalidStateError);  // FUT-4
   EXPECT_THROW(f.set_exception(logic_error("e")), InvalidStateError);
   EXPECT_FALSE(f.cancel());  // FUT-7
 }
@@ -502,7 +502,9 @@ struct NeverRetrieved : FutureTest {
 };
 
 TEST_F(NeverRetrieved, AnErrorIsReportedOnTheNextTurn) {
-  { loop.create_future<int>().set_exception(logic_error("lost")); }
+  {
+    loop.create_future<int>().set_exception(logic_error("lost"));
+  }
   EXPECT_TRUE(reports.empty());
 
   loop.run_once();
@@ -542,7 +544,9 @@ TEST_F(NeverRetrieved, AValueOrACancellationIsNotReported) {
 }
 
 TEST_F(NeverRetrieved, AnErrorLeftWhenTheLoopClosesIsReportedThen) {
-  { loop.create_future<int>().set_exception(logic_error("lost")); }
+  {
+    loop.create_future<int>().set_exception(logic_error("lost"));
+  }
 
   loop.close();
 

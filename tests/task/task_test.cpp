@@ -40,7 +40,8 @@ TEST(CreateTask, NeedsARunningLoop) {
     static_cast<void>(create_task(gives(1)));
     FAIL();
   } catch (const RuntimeError& error) {
-    EXPECT_NE(std::string(error.what()).find("no running event loop"), std::string::npos);  // TASK-1
+    EXPECT_NE(std::string(error.what()).find("no running event loop"),
+              std::string::npos);  // TASK-1
   }
 }
 
@@ -264,7 +265,7 @@ TEST_F(TaskTest, ItsResultCannotBeSetThroughAFutureHandle) {
   auto task = loop.create_task(gives(1));
   Future<int> future = task;
 
-  EXPECT_THROW(future.set_result(2), RuntimeError);                 // TASK-8
+  EXPECT_THROW(future.set_result(2), RuntimeError);                   // TASK-8
   EXPECT_THROW(future.set_exception(ValueError("x")), RuntimeError);  // TASK-8
 
   loop.run_until_idle();

@@ -179,8 +179,9 @@ class AsCompleted {
     state_->release();
   }
 
-  /// The next task that is done, nothing when all have been given out. TimeoutError
-  /// for every step after the deadline that has none; the tasks keep running.
+  /// The next task that is done, nothing when all have been given out. Once what had
+  /// ended before the deadline is given out, a TimeoutError for each task that had
+  /// not; those keep running.
   Coroutine<std::optional<Handle>> next() { return next_of(state_); }
 
  private:

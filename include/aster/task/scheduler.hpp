@@ -35,6 +35,8 @@ class Report : public ListNode {
  public:
   /// Tells the loop's exception handler; called once.
   virtual void tell(Scheduler& scheduler) = 0;
+  /// The loop closes: gives up the reference that `Scheduler::keep` stands for.
+  virtual void loop_closed() noexcept {}
 
  protected:
   ~Report() = default;
@@ -116,6 +118,10 @@ class ASTER_API Scheduler {
   /// Hands an error nobody retrieved to the exception handler on the next turn.
   void report(detail::Report& report) noexcept { reports_.push_back(report); }
 
+  /// For a future that holds itself while another is pending: unlinked by itself
+  /// when that ends, told by `loop_closed` when the loop closes before.
+  void keep(detail::Report& future) noexcept { kept_.push_back(future); }
+
   /// The tasks that have not ended, oldest first.
   [[nodiscard]] detail::IntrusiveList<detail::TaskBase>& tasks() noexcept { return tasks_; }
 
@@ -145,6 +151,7 @@ class ASTER_API Scheduler {
   std::uint32_t references_ = 1;  // The loop's own, and one for each future.
   detail::IntrusiveList<detail::TaskBase> tasks_;  // All that have not ended; one reference each.
   detail::IntrusiveList<detail::Report> reports_;
+  detail::IntrusiveList<detail::Report> kept_;
   TimePoint last_now_{};  // What the clock said last: timers before it are due.
   std::shared_ptr<detail::Inbox> inbox_;
 

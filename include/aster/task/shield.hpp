@@ -18,7 +18,8 @@ namespace detail {
 ASTER_API void report_shielded(FutureBase& inner);
 
 /// The outer future of a shield: follows the inner one, but a cancellation stops
-/// here. The watch keeps it alive while the inner future is pending.
+/// here. Holds itself, and so the inner future, while that is pending; at most
+/// until the loop closes.
 template <class T>
 class ShieldState final : public FutureState<T>, ChildOwner {
  public:
@@ -26,7 +27,8 @@ class ShieldState final : public FutureState<T>, ChildOwner {
       : FutureState<T>(scheduler, source),
         inner_(std::move(inner)),
         watch_(*this, StateRef<FutureBase>::share(Access::state(inner_))) {
-    this->add_reference();  // The watch's, until the inner future is done.
+    this->add_reference();  // Its own, until the inner future is done.
+    scheduler.keep(*this);
     watch_.start();
   }
 
@@ -37,7 +39,14 @@ class ShieldState final : public FutureState<T>, ChildOwner {
     release_frame(this, sizeof(ShieldState));
   }
   void retain() noexcept override {}
-  void release() noexcept override { this->release_reference(); }
+  void release() noexcept override {
+    this->unlink();  // Kept no longer.
+    this->release_reference();
+  }
+  void loop_closed() noexcept override {
+    watch_.stop();
+    release();
+  }
 
   void child_done(ChildWatch& watch) override {
     FutureBase& inner = watch.child();

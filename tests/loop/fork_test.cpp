@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+//
+// What a forked child may do with its parent's loops: nothing but make new ones.
+#include <aster/loop/policy.hpp>
+#include <aster/loop/runner.hpp>
+#include <aster/loop/sleep.hpp>
+
+#include <gtest/gtest.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include "support/backends.hpp"
+
+namespace aster {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Forks; true when `check` gives true in the child.
+bool in_child(const std::function<bool()>& check) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    bool good = false;
+    try {
+      good = check();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "in the child: %s\n", error.what());
+    }
+    ::_exit(good ? 0 : 1);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+template <class F>
+std::string runtime_error_of(F call) {
+  try {
+    call();
+  } catch (const RuntimeError& error) {
+    return error.what();
+  }
+  return {};
+}
+bool names_the_fork(const std::string& text) { return text.find("fork") != std::string::npos; }
+
+using Fork = support::OnEachBackend;
+ASTER_ON_EACH_BACKEND(Fork);
+
+Coroutine<int> gives(int n) {
+  co_await sleep(1ms);
+  co_return n;
+}
+
+TEST_P(Fork, CallsOnTheParentsLoopAreErrorsInTheChild) {
+  EXPECT_TRUE(in_child([&] {
+    return names_the_fork(runtime_error_of([&] { loop->call_soon([] {}); })) &&
+           names_the_fork(runtime_error_of([&] { loop->call_later(1s, [] {}); })) &&
+           names_the_fork(runtime_error_of([&] { loop->call_soon_threadsafe([] {}); })) &&
+           names_the_fork(runtime_error_of([&] { loop->run_forever(); })) &&
+           names_the_fork(runtime_error_of([&] { loop->run_until_complete(gives(1)); }));
+  }));
+
+  EXPECT_EQ(loop->run_until_complete(gives(2)), 2);  // The parent's still works.
+}
+
+TEST_P(Fork, InsideARunningLoopTheChildHasNoRunningLoop) {
+  bool good = false;
+  auto body = [&]() -> Coroutine<> {
+    good = in_child(
+        [] { return !runtime_error_of([] { static_cast<void>(get_running_loop()); }).empty(); });
+    co_return;
+  };
+
+  loop->run_until_complete(body());
+
+  EXPECT_TRUE(good);  // ACC-8
+}
+
+TEST_P(Fork, TheChildMayRunALoopOfItsOwn) {
+  bool good = false;
+  auto body = [&]() -> Coroutine<> {
+    good = in_child([] { return run(gives(5)) == 5; });
+    co_return;
+  };
+
+  loop->run_until_complete(body());
+
+  EXPECT_TRUE(good);  // ACC-8
+}
+
+TEST_P(Fork, TheChildHasNoCurrentLoop) {
+  set_event_loop(loop);
+
+  const bool good = in_child(
+      [] { return !runtime_error_of([] { static_cast<void>(get_event_loop()); }).empty(); });
+
+  EXPECT_TRUE(good);  // ACC-8
+  EXPECT_EQ(&get_event_loop(), loop.get());
+  set_event_loop(nullptr);
+}
+
+TEST_P(Fork, TheChildMaySetACurrentLoopWhileTheParentsRuns) {
+  set_event_loop(loop);
+  bool good = false;
+  auto body = [&]() -> Coroutine<> {
+    good = in_child([] {
+      auto mine = new_event_loop();
+      set_event_loop(mine);
+      const bool same = &get_event_loop() == mine.get();
+      set_event_loop(nullptr);
+      mine->close();
+      return same;
+    });
+    co_return;
+  };
+
+  loop->run_until_complete(body());
+
+  EXPECT_TRUE(good);
+  set_event_loop(nullptr);
+}
+
+TEST_P(Fork, TheChildMayCloseTheParentsLoopWithoutHurtingIt) {
+  bool ran = false;
+  loop->call_later(1ms, [&] { ran = true; });
+
+  EXPECT_TRUE(in_child([&] {
+    loop->close();
+    return loop->is_closed();
+  }));
+
+  while (!ran) loop->run_once(1s);
+}
+
+TEST_P(Fork, TheParentIsStillWokenAfterAChildClosedIts) {
+  EXPECT_TRUE(in_child([&] {
+    loop->close();
+    return true;
+  }));
+  bool woken = false;
+  std::thread thread([&] { loop->call_soon_threadsafe([&] { woken = true; }); });
+
+  for (int i = 0; i < 100 && !woken; ++i) loop->run_once(10s);
+
+  thread.join();
+  EXPECT_TRUE(woken);
+}
+
+}  // namespace
+}  // namespace aster

@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: MIT
+#include <aster/coro/with.hpp>
+#include <aster/loop/sleep.hpp>
+#include <aster/loop/timeout.hpp>
+#include <aster/task/task.hpp>
+#include <aster/testing/sim_loop.hpp>
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "support/reports.hpp"
+
+namespace aster {
+namespace {
+
+using namespace std::chrono_literals;
+using Seconds = std::chrono::duration<double>;
+
+struct TimeoutTest : ::testing::Test {
+  testing::SimLoop loop;
+  std::string log;
+
+  template <class Body>
+  auto run(Body body) {
+    return loop.run_until_complete(body());
+  }
+};
+using WaitFor = TimeoutTest;
+
+// timeout ------------------------------------------------------------------------------
+
+TEST_F(TimeoutTest, LetsABodyThatIsInTimePass) {
+  run([&]() -> Coroutine<> {
+    auto body = [](Timeout&) -> Coroutine<int> { co_return co_await sleep(1s, 3); };
+    int three = co_await with(timeout(2s), body);
+    EXPECT_EQ(three, 3);
+    co_await sleep(5s);
+    EXPECT_EQ(current_task().cancelling(), 0);
+  });
+}
+
+TEST_F(TimeoutTest, EndsABodyThatIsNotInTimeoutError) {
+  const TimePoint start = loop.time();
+  auto body = [&](Timeout& limit) -> Coroutine<> {
+    try {
+      co_await sleep(1h);
+    } catch (const CancelledError&) {
+      log += limit.state();  // TMO-8: inside it is a cancellation.
+      EXPECT_TRUE(limit.expired());
+      EXPECT_EQ(current_task().cancelling(), 1);  // TMO-4
+      throw;
+    }
+  };
+  auto outer = [&]() -> Coroutine<> { co_await with(timeout(2s), body); };
+
+  EXPECT_THROW(run(outer), TimeoutError);  // TMO-5
+
+  EXPECT_EQ(log, "expiring");
+  EXPECT_EQ(loop.time() - start, 2s);
+}
+
+TEST_F(TimeoutTest, TheTaskIsNotCancelledAfterwards) {
+  run([&]() -> Coroutine<> {
+    auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    try {
+      co_await with(timeout(1s), body);
+    } catch (const TimeoutError&) {
+      log += "timeout";
+    }
+    EXPECT_EQ(current_task().cancelling(), 0);
+    co_await sleep(1s);
+  });
+
+  EXPECT_EQ(log, "timeout");
+}
+
+TEST_F(TimeoutTest, CountsFromItsCallNotFromTheEntry) {
+  const TimePoint start = loop.time();
+  auto outer = [&]() -> Coroutine<> {
+    auto limit = timeout(2s);  // TMO-1
+    co_await sleep(1s);
+    auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    co_await with(std::move(limit), body);
+  };
+
+  EXPECT_THROW(run(outer), TimeoutError);
+  EXPECT_EQ(loop.time() - start, 2s);
+}
+
+TEST_F(TimeoutTest, InfiniteMeansNone) {
+  run([&]() -> Coroutine<> {
+    auto body = [](Timeout& limit) -> Coroutine<> {
+      EXPECT_EQ(limit.when(), std::nullopt);
+      co_await sleep(1h);
+    };
+    co_await with(timeout(Delay::infinite()), body);  // TMO-1
+    co_await with(timeout_at(std::nullopt), body);    // TMO-2
+  });
+}
+
+TEST_F(TimeoutTest, OfNanIsAnError) {
+  auto outer = []() -> Coroutine<> {
+    static_cast<void>(timeout(Seconds(std::numeric_limits<double>::quiet_NaN())));
+    co_return;
+  };
+
+  EXPECT_THROW(run(outer), ValueError);
+}
+
+TEST(TimeoutWithoutLoop, IsAnError) { EXPECT_THROW(static_cast<void>(timeout(1s)), RuntimeError); }
+
+TEST_F(TimeoutTest, AtAPointInTime) {
+  const TimePoint when = loop.time() + 3s;
+  auto outer = [&]() -> Coroutine<> {
+    auto body = [&](Timeout& limit) -> Coroutine<> {
+      EXPECT_EQ(limit.when(), when);
+      co_await sleep(1h);
+    };
+    co_await with(timeout_at(when), body);
+  };
+
+  EXPECT_THROW(run(outer), TimeoutError);  // TMO-2
+  EXPECT_EQ(loop.time(), when);
+}
+
+TEST_F(TimeoutTest, InThePastLetsTheBodyRunToItsFirstSuspension) {
+  auto outer = [&]() -> Coroutine<> {
+    auto body = [&](Timeout&) -> Coroutine<> {
+      log += "started ";
+      co_await sleep(1s);
+      log += "never";
+    };
+    co_await with(timeout(-1s), body);
+  };
+
+  EXPECT_THROW(run(outer), TimeoutError);  // TMO-3
+  EXPECT_EQ(log, "started ");
+}
+
+TEST_F(TimeoutTest, InThePastDoesNotHurtABodyThatNeverSuspends) {
+  run([&]() -> Coroutine<> {
+    auto body = [&](Timeout&) -> Coroutine<> { co_return; };
+    co_await with(timeout(0s), body);
+    co_await sleep(0s);  // The expiry that was queued is gone.
+    EXPECT_EQ(current_task().cancelling(), 0);
+  });
+}
+
+TEST_F(TimeoutTest, CanBeMovedWhileItRuns) {
+  const TimePoint start = loop.time();
+  auto outer = [&]() -> Coroutine<> {
+    auto body = [&](Timeout& limit) -> Coroutine<> {
+      co_await sleep(1s);
+      limit.reschedule(loop.time() + 5s);  // TMO-9
+      EXPECT_EQ(limit.when(), start + 6s);
+      co_await sleep(1h);
+    };
+    co_await with(timeout(2s), body);
+  };
+
+  EXPECT_THROW(run(outer), TimeoutError);
+  EXPECT_EQ(loop.time() - start, 6s);
+}
+
+TEST_F(TimeoutTest, CanBeTakenAwayWhileItRuns) {
+  run([&]() -> Coroutine<> {
+    auto body = [](Timeout& limit) -> Coroutine<> {
+      limit.reschedule(std::nullopt);
+      co_await sleep(1h);
+    };
+    co_await with(timeout(2s), body);  // TMO-9
+  });
+}
+
+TEST_F(TimeoutTest, CannotBeMovedBeforeItIsEnteredNorAfterItsEnd) {
+  std::string before;
+  std::string after;
+  run([&]() -> Coroutine<> {
+    auto limit = timeout(2s);
+    try {
+      limit.reschedule(std::nullopt);
+    } catch (const RuntimeError& error) {
+      before = error.what();
+    }
+    auto body = [](Timeout&) -> Coroutine<> { co_return; };
+    co_await with(limit, body);
+    try {
+      limit.reschedule(std::nullopt);
+    } catch (const RuntimeError& error) {
+      after = error.what();
+    }
+  });
+
+  EXPECT_EQ(before, "Timeout has not been entered");  // TMO-9
+  EXPECT_EQ(after, "Cannot change state of finished Timeout");
+}
+
+TEST_F(TimeoutTest, CannotBeEnteredTwice) {
+  auto outer = [&]() -> Coroutine<> {
+    auto limit = timeout(2s);
+    auto body = [](Timeout&) -> Coroutine<> { co_return; };
+    co_await with(limit, body);
+    co_await with(limit, body);
+  };
+
+  EXPECT_THROW(run(outer), RuntimeError);  // TMO-10
+}
+
+TEST_F(TimeoutTest, CannotBeEnteredOutsideATask) {
+  std::string text;
+  loop.call_soon([&] {
+    try {
+      timeout(1s).begin();
+    } catch (const RuntimeError& error) {
+      text = error.what();
+    }
+  });
+
+  loop.run_until_idle();
+
+  EXPECT_EQ(text, "Timeout should be used inside a task");  // TMO-10
+}
+
+TEST_F(TimeoutTest, TellsItsState) {
+  run([&]() -> Coroutine<> {
+    auto limit = timeout(1s);
+    log += std::string(limit.state()) + " ";
+    auto body = [&](Timeout& entered) -> Coroutine<> {
+      log += std::string(entered.state()) + " ";
+      try {
+        co_await sleep(1h);
+      } catch (const CancelledError&) {
+        log += std::string(entered.state()) + " ";
+      }
+    };
+    co_await with(limit, body);
+    log += limit.state();
+    EXPECT_TRUE(limit.expired());
+  });
+
+  EXPECT_EQ(log, "created active expiring expired");  // TMO-12
+}
+
+TEST_F(TimeoutTest, ABodyThatSwallowsTheCancellationGoesOnWithoutAnother) {
+  run([&]() -> Coroutine<> {
+    auto limit = timeout(1s);
+    auto body = [&](Timeout&) -> Coroutine<> {
+      try {
+        co_await sleep(1h);
+      } catch (const CancelledError&) {
+      }
+      co_await sleep(1h);  // TMO-13
+      log += "went on";
+    };
+    co_await with(limit, body);  // TMO-7: no error.
+    EXPECT_TRUE(limit.expired());
+    EXPECT_EQ(current_task().cancelling(), 0);
+  });
+
+  EXPECT_EQ(log, "went on");
+}
+
+TEST_F(TimeoutTest, AnotherExceptionPasses) {
+  auto outer = [&]() -> Coroutine<> {
+    auto body = [](Timeout&) -> Coroutine<> {
+      try {
+        co_await sleep(1h);
+      } catch (const CancelledError&) {
+        throw std::logic_error("else");
+      }
+    };
+    co_await with(timeout(1s), body);
+  };
+
+  EXPECT_THROW(run(outer), std::logic_error);  // TMO-6
+}
+
+TEST_F(TimeoutTest, ACancellationFromOutsideStaysOne) {
+  auto outer = [&]() -> Coroutine<> {
+    auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    co_await with(timeout(10s), body);
+  };
+  auto task = loop.create_task(outer());
+  loop.advance(1s);
+
+  task.cancel();
+  loop.run_until_idle();
+
+  EXPECT_TRUE(task.cancelled());
+}
+
+TEST_F(TimeoutTest, ACancellationFromOutsideWinsOverAnExpiryOfTheSameTurn) {
+  auto outer = [&]() -> Coroutine<> {
+    auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    co_await with(timeout(1s), body);
+  };
+  auto task = loop.create_task(outer());
+  loop.run_until_idle();
+  loop.call_later(1s, [&] { task.cancel(); });
+
+  loop.advance(1s);
+
+  EXPECT_TRUE(task.cancelled());  // TMO-5: more requests than at the entry.
+  EXPECT_EQ(task.cancelling(), 1);
+}
+
+TEST_F(TimeoutTest, ARequestFromBeforeTheEntryDoesNotHideAnExpiry) {
+  auto outer = [&]() -> Coroutine<> {
+    try {
+      co_await sleep(1h);
+    } catch (const CancelledError&) {
+    }
+    auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    co_await with(timeout(1s), body);
+  };
+  auto task = loop.create_task(outer());
+  loop.run_until_idle();
+  task.cancel();
+
+  loop.advance(1s);
+
+  EXPECT_THROW(task.result(), TimeoutError);  // TMO-5
+}
+
+// The nesting matrix, TMO-11: which of two nested limits comes first.
+
+TEST_F(TimeoutTest, AnInnerExpiryIsConvertedByTheInnerBlockOnly) {
+  run([&]() -> Coroutine<> {
+    auto inner = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    auto middle = [&](Timeout& outer_limit) -> Coroutine<> {
+      try {
+        co_await with(timeout(1s), inner);
+      } catch (const TimeoutError&) {
+        log += "inner ";
+      }
+      EXPECT_FALSE(outer_limit.expired());
+      co_await sleep(1s);
+    };
+    co_await with(timeout(5s), middle);
+  });
+
+  EXPECT_EQ(log, "inner ");  // TMO-11
+}
+
+TEST_F(TimeoutTest, AnOuterExpiryPassesTheInnerBlockAsACancellation) {
+  auto outer = [&]() -> Coroutine<> {
+    auto inner = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    auto middle = [&](Timeout&) -> Coroutine<> {
+      try {
+        co_await with(timeout(5s), inner);
+      } catch (const CancelledError&) {
+        log += "cancelled ";
+        throw;
+      }
+    };
+    co_await with(timeout(1s), middle);
+  };
+
+  EXPECT_THROW(run(outer), TimeoutError);
+  EXPECT_EQ(log, "cancelled ");  // TMO-11
+}
+
+TEST_F(TimeoutTest, WhenBothExpireTogetherTheOuterOneIsThrown) {
+  auto outer = [&]() -> Coroutine<> {
+    const TimePoint when = loop.time() + 1s;
+    auto inner = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
+    auto middle = [&, when](Timeout&) -> Coroutine<> {
+      try {
+        co_await with(timeout_at(when), inner);
+      } catch (const CancelledError&) {
+        log += "cancelled ";
+        throw;
+      } catch (const TimeoutError&) {
+        log += "timeout ";
+        throw;
+      }
+    };
+    co_await with(timeout_at(when), middle);
+  };
+  auto task = loop.create_task(outer());
+
+  loop.advance(1s);
+
+  EXPECT_THROW(task.result(), TimeoutError);  // TMO-11
+  EXPECT_EQ(log, "cancelled ");
+  EXPECT_EQ(task.cancelling(), 0);
+}
+
+// wait_for ------------------------------------------------------------------------------
+
+TEST_F(WaitFor, GivesTheResultInTime) {
+  auto body = []() -> Coroutine<int> { co_return co_await wait_for(sleep(1s, 3), 2s); };
+
+  EXPECT_EQ(run(body), 3);
+}
+
+TEST_F(WaitFor, RunsACoroutineInTheCallersTask) {
+  run([&]() -> Coroutine<> {
+    AnyTask caller = current_task();
+    AnyTask seen;
+    auto inner = [&]() -> Coroutine<> {
+      seen = current_task();
+      co_return;
+    };
+    co_await wait_for(inner(), 1s);
+    EXPECT_EQ(seen, caller);  // WAIT-8
+  });
+}
+
+TEST_F(WaitFor, InfiniteIsAPlainAwait) {
+  auto body = []() -> Coroutine<int> {
+    co_return co_await wait_for(sleep(100h, 3), Delay::infinite());
+  };
+
+  EXPECT_EQ(run(body), 3);  // WAIT-8
+}
+
+TEST_F(WaitFor, OfNanIsAnError) {
+  EXPECT_THROW(
+      static_cast<void>(wait_for(sleep(1s), Seconds(std::numeric_limits<double>::quiet_NaN()))),
+      ValueError);
+}
+
+TEST_F(WaitFor, ZeroOfADoneFutureGivesItsResult) {
+  Future<int> f = loop.create_future<int>();
+  f.set_result(1);
+
+  EXPECT_EQ(loop.run_until_complete(wait_for(f, 0s)), 1);  // WAIT-9
+}
+
+TEST_F(WaitFor, ZeroOfAPendingFutureCancelsIt) {
+  Future<int> f = loop.create_future<int>();
+
+  EXPECT_THROW(loop.run_until_complete(wait_for(f, 0s)), TimeoutError);  // WAIT-9
+  EXPECT_TRUE(f.cancelled());
+}
+
+TEST_F(WaitFor, ZeroOfATaskThatSwallowsTheCancellationGivesItsResult) {
+  auto stubborn = []() -> Coroutine<int> {
+    try {
+      co_await sleep(1h);
+    } catch (const CancelledError&) {
+    }
+    co_return 4;
+  };
+  auto inner = loop.create_task(stubborn());
+  loop.run_until_idle();
+
+  EXPECT_EQ(loop.run_until_complete(wait_for(inner, 0s)), 4);
+}
+
+TEST_F(WaitFor, OverTimeItCancelsAndWaitsForTheEnd) {
+  auto slow_end = [&]() -> Coroutine<> {
+    bool cancelled = false;
+    try {
+      co_await sleep(1h);
+    } catch (const CancelledError&) {
+      cancelled = true;
+    }
+    co_await sleep(3s);
+    log += "ended";
+    if (cancelled) throw CancelledError();
+  };
+  auto inner = loop.create_task(slow_end());
+  const TimePoint start = loop.time();
+
+  EXPECT_THROW(loop.run_until_complete(wait_for(inner, 1s)), TimeoutError);  // WAIT-10
+
+  EXPECT_EQ(log, "ended");
+  EXPECT_TRUE(inner.cancelled());
+  EXPECT_EQ(loop.time() - start, 4s);
+}
+
+TEST_F(WaitFor, GivesTheValueOfOneThatSwallowsTheCancellation) {
+  auto stubborn = []() -> Coroutine<int> {
+    try {
+      co_await sleep(1h);
+    } catch (const CancelledError&) {
+    }
+    co_return 4;
+  };
+
+  EXPECT_EQ(loop.run_until_complete(wait_for(stubborn(), 1s)), 4);  // WAIT-11
+}
+
+TEST_F(WaitFor, ThrowsAnotherErrorRaisedDuringTheCancellation) {
+  auto fails = []() -> Coroutine<int> {
+    try {
+      co_await sleep(1h);
+    } catch (const CancelledError&) {
+      throw std::logic_error("cleanup");
+    }
+    co_return 4;
+  };
+
+  EXPECT_THROW(loop.run_until_complete(wait_for(fails(), 1s)), std::logic_error);  // WAIT-12
+}
+
+TEST_F(WaitFor, ACancellationOfTheCallerWinsOverAResultOfTheSameTurn) {
+  Future<int> f = loop.create_future<int>();
+  auto outer = loop.create_task(wait_for(f, 1h));
+  loop.run_until_idle();
+
+  f.set_result(5);
+  outer.cancel();
+  loop.run_until_idle();
+
+  EXPECT_TRUE(outer.cancelled());  // WAIT-13
+  EXPECT_EQ(f.result(), 5);
+}
+
+TEST_F(WaitFor, AnExpiryInTheTurnOfTheCompletionLosesNoResult) {
+  Future<int> f = loop.create_future<int>();
+  auto outer = loop.create_task(wait_for(f, 1s));
+  loop.call_later(1s, [&] { f.set_result(5); });  // Before the limit's timer.
+
+  loop.advance(1s);
+
+  // As CPython: the expiry cancels the task, whose step is queued but not run.
+  EXPECT_THROW(static_cast<void>(outer.result()), TimeoutError);  // WAIT-14
+  EXPECT_EQ(f.result(), 5);
+}
+
+TEST_F(WaitFor, MovesAMoveOnlyResult) {
+  auto make = []() -> Coroutine<std::unique_ptr<int>> { co_return std::make_unique<int>(4); };
+  auto body = [&]() -> Coroutine<int> {
+    std::unique_ptr<int> p = co_await wait_for(make(), 1s);
+    co_return *p;
+  };
+
+  EXPECT_EQ(run(body), 4);
+}
+
+TEST_F(WaitFor, LeavesNoTimerBehind) {
+  run([]() -> Coroutine<> { co_await wait_for(sleep(1s), 1h); });
+
+  EXPECT_EQ(loop.backend_timeout(), Duration::max());
+}
+
+TEST_F(WaitFor, IsTakenDownWithItsLoop) {
+  support::Reports reports(loop);
+  auto task = loop.create_task(wait_for(sleep(1h), 2h));
+  loop.run_until_idle();
+
+  loop.close();
+
+  EXPECT_TRUE(task.cancelled());
+}
+
+}  // namespace
+}  // namespace aster

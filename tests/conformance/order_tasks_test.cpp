@@ -284,7 +284,7 @@ TEST_P(OrderOfTasks, AWaitForOfNothingNeverStartsACoroutine) {
 }
 
 TEST_P(OrderOfTasks, RunCancelsWhatIsLeftThenEndsTheExecutor) {
-  if (GetParam() == Kind::sim) GTEST_SKIP() << "Simulated time does not wait for a thread's work";
+  if (GetParam() == Kind::sim) GTEST_SKIP() << "A simulated loop has no threads";
   mark_turns = false;
   std::latch gate(1);
   auto leftover = [this]() -> Coroutine<> {

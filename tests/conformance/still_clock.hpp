@@ -12,17 +12,19 @@
 namespace aster::conformance {
 
 /// A real back end with a clock that stands until it is moved, so that scenarios
-/// with timers neither sleep nor depend on the machine's speed. Does not wait for
-/// less than for ever.
+/// with timers neither sleep nor depend on the machine's speed. It does not wait for
+/// less than for ever; one that `jumps` shows then that the time has passed.
 class StillClock final : public IoBackend {
  public:
-  explicit StillClock(std::unique_ptr<IoBackend> real) noexcept : real_(std::move(real)) {}
+  explicit StillClock(std::unique_ptr<IoBackend> real, bool jumps = false) noexcept
+      : real_(std::move(real)), jumps_(jumps) {}
 
   void advance(Duration time) noexcept { now_ += time; }
 
   [[nodiscard]] TimePoint now() noexcept override { return now_; }
   void poll(Duration timeout) noexcept override {
     real_->poll(timeout == Duration::max() ? timeout : Duration::zero());
+    if (jumps_ && timeout != Duration::max()) now_ += timeout;
   }
 
   // The rest is the real one's.
@@ -74,6 +76,7 @@ class StillClock final : public IoBackend {
 
  private:
   std::unique_ptr<IoBackend> real_;
+  bool jumps_;
   TimePoint now_{std::chrono::hours(1)};
 };
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// An echo server on aster's streams. Prints its port, then serves until it is killed.
+//
+//   echo_aster [read_into|read]
+//
+// read_into receives into one buffer for each connection and allocates nothing; read
+// gives every piece as a string of its own, as one would write it first.
+#include <aster/aster.hpp>
+
+#include <cstddef>
+#include <cstdio>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace {
+
+using aster::Coroutine;
+using aster::StreamReader;
+using aster::StreamWriter;
+
+constexpr std::size_t buffer_size = 65536;
+
+Coroutine<> echo_into(StreamReader reader, StreamWriter writer) {
+  const auto buffer = std::make_unique_for_overwrite<char[]>(buffer_size);
+  const std::span<char> target(buffer.get(), buffer_size);
+  while (true) {
+    const std::size_t size = co_await reader.read_into(target);
+    if (size == 0) break;
+    writer.write(std::string_view(buffer.get(), size));
+    co_await writer.drain();
+  }
+}
+
+Coroutine<> echo_strings(StreamReader reader, StreamWriter writer) {
+  while (true) {
+    const std::string data = co_await reader.read(buffer_size);
+    if (data.empty()) break;
+    writer.write(data);
+    co_await writer.drain();
+  }
+}
+
+Coroutine<> serve(bool strings) {
+  aster::get_running_loop().set_exception_handler(
+      [](aster::EventLoop&, const aster::ExceptionContext&) {});  // Clients reset at the end.
+  auto* handler = strings ? &echo_strings : &echo_into;
+  aster::Server server = co_await aster::start_server(handler, "127.0.0.1", 0, {.backlog = 1024});
+  std::printf("%d\n", static_cast<int>(server.sockets().front().getsockname().port()));
+  std::fflush(stdout);
+  co_await server.serve_forever();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return aster::main(serve(argc > 1 && std::string_view(argv[1]) == "read"));
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: MIT
+// Loads an echo server: one thread, a closed loop on each connection (a message is sent
+// when the last one has come back), every byte that comes back compared. Prints one line
+// of JSON with requests per second, round-trip times, and the CPU time that the server
+// spent for each request.
+//
+//   echo_load -P PORT [-c CONNECTIONS] [-s SIZE] [-d SECONDS] [-n REQUESTS]
+//             [-p SERVER_PID] [-C CPU] [-S]
+//
+// It ends after -d seconds or -n requests, whichever is first. By default it polls and
+// never sleeps, so that no server pays, inside its `send`, for waking it; -S sleeps.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  STAMP_SIZE = 8,  // Every message begins with its number.
+  SIZE_MAX_ = 1 << 22,
+  CONNECTIONS_MAX = 10000,
+  EVENT_MAX = 512,
+};
+static const double seconds_max = 60;
+static const double warm_up_seconds = 0.1;
+
+struct connection {
+  int fd;
+  bool waits_to_write;
+  size_t sent;      // Of the message that is being sent,
+  size_t received;  // and of the same message on its way back.
+  uint64_t number;
+  uint64_t start;
+};
+
+static struct {
+  int port;
+  int connections;
+  size_t size;
+  double seconds;
+  uint64_t requests;
+  int server;
+  int cpu;
+  bool sleeps;
+} options = {.connections = 1, .size = 64, .seconds = 1, .requests = UINT64_MAX, .cpu = -1};
+
+static int epoll;
+static char* message;  // What every connection sends, but for the stamp.
+static char* incoming;
+
+static void fail(const char* what) {
+  fprintf(stderr, "echo_load: %s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
+static uint64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+// The time that all threads of the server have spent on a CPU, in nanoseconds.
+static uint64_t server_cpu(void) {
+  if (options.server == 0) return 0;
+  char path[320];
+  snprintf(path, sizeof path, "/proc/%d/task", options.server);
+  DIR* tasks = opendir(path);
+  if (tasks == NULL) fail(path);
+  uint64_t sum = 0;
+  struct dirent* task;
+  while ((task = readdir(tasks)) != NULL) {
+    if (task->d_name[0] == '.') continue;
+    snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", options.server, task->d_name);
+    FILE* file = fopen(path, "r");
+    unsigned long long time = 0;
+    if (file == NULL) continue;
+    if (fscanf(file, "%llu", &time) == 1) sum += time;
+    fclose(file);
+  }
+  closedir(tasks);
+  return sum;
+}
+
+// Round-trip times --------------------------------------------------------------------
+
+// Counts by time: 32 steps for each power of two, so within 3 %.
+enum { STEPS = 32, POWERS = 40 };
+static uint64_t histogram[POWERS * STEPS];
+
+static unsigned place_of(uint64_t time) {
+  if (time < STEPS) return (unsigned)time;
+  const unsigned power = 63 - (unsigned)__builtin_clzll(time);
+  const unsigned place =
+      (power - 4) * STEPS + (unsigned)(time >> (power - 5) & (uint64_t)(STEPS - 1));
+  return place < POWERS * STEPS ? place : POWERS * STEPS - 1;
+}
+
+static double time_at(unsigned place) {
+  if (place < STEPS) return place;
+  const unsigned power = place / STEPS + 4;
+  return (double)((uint64_t)(STEPS + place % STEPS) << (power - 5));
+}
+
+static double quantile_us(uint64_t total, double part) {
+  const uint64_t wanted = (uint64_t)((double)total * part);
+  uint64_t seen = 0;
+  for (unsigned place = 0; place < POWERS * STEPS; ++place) {
+    seen += histogram[place];
+    if (seen > wanted) return time_at(place) / 1000;
+  }
+  return 0;
+}
+
+// One connection -------------------------------------------------------------------------
+
+static void wait_to_write(struct connection* connection, bool wait) {
+  if (connection->waits_to_write == wait) return;
+  connection->waits_to_write = wait;
+  struct epoll_event event = {.events = EPOLLIN | (wait ? (uint32_t)EPOLLOUT : 0),
+                              .data.ptr = connection};
+  if (epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &event) < 0) fail("epoll_ctl");
+}
+
+static void send_more(struct connection* connection) {
+  memcpy(message, &connection->number, STAMP_SIZE);
+  while (connection->sent < options.size) {
+    const ssize_t sent = send(connection->fd, message + connection->sent,
+                              options.size - connection->sent, MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno != EAGAIN) fail("send");
+      wait_to_write(connection, true);
+      return;
+    }
+    connection->sent += (size_t)sent;
+  }
+  wait_to_write(connection, false);
+}
+
+static void send_next(struct connection* connection, uint64_t time) {
+  connection->sent = 0;
+  connection->received = 0;
+  connection->start = time;
+  ++connection->number;
+  send_more(connection);
+}
+
+// True when the message is back whole.
+static bool receive(struct connection* connection) {
+  const size_t missing = options.size - connection->received;
+  // One byte more than is due, to notice a server that says too much.
+  const ssize_t received = recv(connection->fd, incoming, missing + 1, 0);
+  if (received < 0 && errno == EAGAIN) return false;
+  if (received <= 0) fail("connection lost");
+  memcpy(message, &connection->number, STAMP_SIZE);
+  if ((size_t)received > missing ||
+      memcmp(incoming, message + connection->received, (size_t)received) != 0) {
+    fprintf(stderr, "echo_load: what came back is not what was sent\n");
+    exit(1);
+  }
+  connection->received += (size_t)received;
+  return connection->received == options.size;
+}
+
+static void open_connection(struct connection* connection) {
+  struct sockaddr_in address = {.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)options.port),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  const int on = 1;
+  // Closing resets, so that no thousands of sockets linger in TIME_WAIT.
+  const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+  connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connection->fd < 0) fail("socket");
+  if (connect(connection->fd, (struct sockaddr*)&address, sizeof address) < 0) fail("connect");
+  setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  fcntl(connection->fd, F_SETFL, O_NONBLOCK);
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0) fail("epoll_ctl");
+}
+
+// The run ----------------------------------------------------------------------------------
+
+static void run(struct connection* connections) {
+  struct epoll_event events[EVENT_MAX];
+  const uint64_t begin = now();
+  // A run bounded by requests counts them all: it is no measurement of time.
+  const bool warms_up = options.requests == UINT64_MAX;
+  const uint64_t warm = begin + (warms_up ? (uint64_t)(warm_up_seconds * 1e9) : 0);
+  const uint64_t end = warm + (uint64_t)(options.seconds * 1e9);
+  bool measuring = false;
+  uint64_t since = begin, cpu = 0, done = 0, started = 0;
+  for (int i = 0; i < options.connections && started < options.requests; ++i, ++started) {
+    send_next(&connections[i], now());
+  }
+  for (;;) {
+    const int count = epoll_wait(epoll, events, EVENT_MAX, options.sleeps ? 100 : 0);
+    if (count < 0 && errno != EINTR) fail("epoll_wait");
+    uint64_t time = now();
+    if (!measuring && time >= warm) {
+      measuring = true;
+      done = 0;
+      memset(histogram, 0, sizeof histogram);
+      cpu = server_cpu();
+      since = time = now();
+    }
+    if (time >= end || done >= options.requests) break;
+    for (int i = 0; i < count; ++i) {
+      struct connection* connection = events[i].data.ptr;
+      if ((events[i].events & EPOLLOUT) != 0) send_more(connection);
+      if ((events[i].events & ~(uint32_t)EPOLLOUT) == 0 || !receive(connection)) continue;
+      time = now();
+      ++histogram[place_of(time - connection->start)];
+      ++done;
+      if (started < options.requests) {
+        ++started;
+        send_next(connection, time);
+      }
+    }
+  }
+  const double elapsed = (double)(now() - since) / 1e9;
+  const double requests = done > 0 ? (double)done : 1;
+  printf(
+      "{\"connections\": %d, \"size\": %zu, \"requests\": %llu, \"requests_per_second\": %.0f, "
+      "\"p50_us\": %.1f, \"p99_us\": %.1f, \"server_cpu_ns\": %.1f}\n",
+      options.connections, options.size, (unsigned long long)done, (double)done / elapsed,
+      quantile_us(done, 0.5), quantile_us(done, 0.99), (double)(server_cpu() - cpu) / requests);
+}
+
+int main(int argc, char** argv) {
+  int option;
+  while ((option = getopt(argc, argv, "P:c:s:d:n:p:C:S")) != -1) {
+    switch (option) {
+      case 'P':
+        options.port = atoi(optarg);
+        break;
+      case 'c':
+        options.connections = atoi(optarg);
+        break;
+      case 's':
+        options.size = (size_t)atol(optarg);
+        break;
+      case 'd':
+        options.seconds = atof(optarg);
+        break;
+      case 'n':
+        options.requests = strtoull(optarg, NULL, 10);
+        break;
+      case 'p':
+        options.server = atoi(optarg);
+        break;
+      case 'C':
+        options.cpu = atoi(optarg);
+        break;
+      case 'S':
+        options.sleeps = true;
+        break;
+      default:
+        return 2;
+    }
+  }
+  if (options.connections < 1 || options.connections > CONNECTIONS_MAX ||
+      options.size < STAMP_SIZE || options.size > SIZE_MAX_ || options.seconds > seconds_max) {
+    fprintf(stderr, "echo_load: an option is out of range\n");
+    return 2;
+  }
+  if (options.cpu >= 0) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)options.cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+  }
+  message = malloc(options.size);
+  incoming = malloc(options.size + 1);
+  struct connection* connections = calloc((size_t)options.connections, sizeof *connections);
+  if (message == NULL || incoming == NULL || connections == NULL) fail("malloc");
+  for (size_t i = 0; i < options.size; ++i) message[i] = (char)(i * 31 + i / 251);
+  epoll = epoll_create1(EPOLL_CLOEXEC);
+  for (int i = 0; i < options.connections; ++i) open_connection(&connections[i]);
+  run(connections);
+}

@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the programs of benchmarks/ side by side and prints tables.
+
+scripts/bench builds what this needs and calls it. README.md says how to read the
+tables. Everything is bounded in time and count, and on loopback only.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+SERVER_CPU = 0
+LOAD_CPU = 1
+FLOOR = "epoll loop"
+SERVERS = {  # The first is what all others are compared with.
+    FLOOR: ["echo_epoll"],
+    "aster": ["echo_aster"],
+    "aster, strings": ["echo_aster", "read"],
+    "libuv": ["echo_uv"],
+    "asio, callbacks": ["echo_asio", "callbacks"],
+    "asio, coroutines": ["echo_asio", "coroutines"],
+}
+CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_core_bench"}
+CORE_ROWS = {  # Row: its unit. All but the last two are CPU time per operation.
+    **dict.fromkeys(
+        "create_join create_join_batch switch_1 switch_100 switch_10000 await_depth_1 "
+        "await_depth_10 await_depth_100 await_depth_1000 call_soon future_handover "
+        "timer_start_cancel timer_replace_100k sleep_100k thread_post".split(), "ns"),
+    "thread_post_latency": "ns",
+    "memory_per_task": "bytes",
+}
+INSTRUCTION_ROWS = ("create_join create_join_batch switch_100 await_depth_10 call_soon "
+                    "future_handover timer_start_cancel").split()
+
+
+class Failed(Exception):
+    pass
+
+
+def run(command, seconds, **options):
+    """The output of a program, which must succeed within that time."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, **options)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{command[0]}: not done after {seconds} s") from None
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(map(str, command))}: status {done.returncode}: "
+                     f"{done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def rotated(items, turn):
+    items = list(items)
+    turn %= len(items)
+    return items[turn:] + items[:turn]
+
+
+def median_ratio(rounds, row, column, base):
+    """The median over the rounds of column / base, each pair from one round."""
+    ratios = [
+        values[row, column] / values[row, base]
+        for values in rounds
+        if values.get((row, column)) and values.get((row, base))
+    ]
+    return statistics.median(ratios) if ratios else None
+
+
+def median(rounds, row, column):
+    values = [values[row, column] for values in rounds if (row, column) in values]
+    return statistics.median(values) if values else None
+
+
+def table(title, head, lines):
+    print(f"\n**{title}**\n")
+    print("| " + " | ".join(head) + " |")
+    print("|---|" + "---:|" * (len(head) - 1))
+    for line in lines:
+        print("| " + " | ".join("–" if cell is None else str(cell) for cell in line) + " |")
+    sys.stdout.flush()
+
+
+def number(value):
+    if value is None:
+        return None
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+class Session:
+    def __init__(self, options):
+        self.options = options
+        self.programs = options.build / "benchmarks"
+        self.errors = []
+        self.results = {}
+
+    def has(self, program):
+        return (self.programs / program).exists()
+
+    @contextlib.contextmanager
+    def tolerated(self, what):
+        """A failure is written down, and the session goes on."""
+        try:
+            yield
+        except Failed as error:
+            self.errors.append(f"{what}: {error}")
+            print(f"aster: {what}: {error}", file=sys.stderr)
+
+    # In-process rows ----------------------------------------------------------------
+
+    def core(self):
+        programs = {name: self.programs / program
+                    for name, program in CORE_PROGRAMS.items() if self.has(program)}
+        scale = 0.2 if self.options.quick else 1
+        rounds = []
+        for turn in range(self.options.rounds):
+            values = {}
+            for name, program in rotated(programs.items(), turn):
+                for arguments in (["--scale", str(scale)], ["--memory"]):
+                    with self.tolerated(name):
+                        for line in run([program, *arguments], 120).splitlines():
+                            row = json.loads(line)
+                            values[row["row"], name] = row.get("cpu_ns", row.get("value"))
+            rounds.append(values)
+        peers = [name for name in programs if name != "aster"]
+        lines = []
+        for row, unit in CORE_ROWS.items():
+            ratios = [median_ratio(rounds, row, peer, "aster") for peer in peers]
+            lines.append([f"`{row}`, {unit}"] +
+                         [number(median(rounds, row, name)) for name in programs] +
+                         [None if ratio is None else f"{ratio:.2f}" for ratio in ratios])
+        table(f"In one process: CPU time of one operation, median of {len(rounds)} rounds",
+              ["row", *programs, *(f"{peer} / aster" for peer in peers)], lines)
+        self.results["core"] = [
+            {f"{row}/{name}": value for (row, name), value in values.items()} for values in rounds]
+
+    # Echo -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def server(self, command, prefix=()):
+        """A running server: (process id, port)."""
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                [*prefix, self.programs / command[0], *command[1:]],
+                stdout=subprocess.PIPE, stderr=errors, text=True)
+            try:
+                line = process.stdout.readline()
+                if not line.strip().isdigit():
+                    errors.seek(0)
+                    raise Failed(f"{command[0]} does not serve: {errors.read()[-300:]!r}")
+                yield process.pid, int(line)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                process.stdout.close()
+
+    def load(self, port, connections, size, *arguments, seconds=60):
+        command = [self.programs / "echo_load", "-P", port, "-c", connections, "-s", size, *arguments]
+        return json.loads(run([str(word) for word in command], seconds))
+
+    def echo(self):
+        servers = {name: command for name, command in SERVERS.items() if self.has(command[0])}
+        if self.options.quick:
+            cells, seconds = [(64, 50), (64, 1000), (65536, 50)], 0.2
+        else:
+            cells, seconds = [(64, 1), (64, 50), (64, 1000), (1024, 50), (1024, 1000), (16384, 50),
+                              (16384, 1000), (65536, 50), (65536, 1000)], 0.4
+        pin = ("taskset", "-c", str(SERVER_CPU))
+        rounds, runs = [], []
+        for turn in range(self.options.rounds):
+            values = {}
+            with contextlib.ExitStack() as stack:
+                ports = {}
+                for name, command in servers.items():
+                    with self.tolerated(name):
+                        ports[name] = stack.enter_context(self.server(command, pin))
+                for position, (size, connections) in enumerate(cells):
+                    for name in rotated(ports, turn * 5 + position):
+                        pid, port = ports[name]
+                        with self.tolerated(f"{name}, {connections} x {size}"):
+                            result = self.load(port, connections, size, "-d", seconds, "-p", pid,
+                                               "-C", LOAD_CPU, seconds=30)
+                            values[(size, connections), name] = result["server_cpu_ns"]
+                            runs.append({"round": turn, "server": name, **result})
+            rounds.append(values)
+
+        def title(cell):
+            size = f"{cell[0] // 1024} KiB" if cell[0] >= 1024 else f"{cell[0]} B"
+            return f"{size} × {cell[1]}"
+
+        lines = [[FLOOR] + [f"{median(rounds, cell, FLOOR):,.0f} ns" for cell in cells]]
+        for name in servers:
+            if name != FLOOR:
+                ratios = [median_ratio(rounds, cell, name, FLOOR) for cell in cells]
+                lines.append([name] + [None if ratio is None else f"{ratio:.2f}" for ratio in ratios])
+        table(f"Echo: the server's CPU time for one request (message × connections), as a ratio to "
+              f"the {FLOOR}; median of {len(rounds)} rounds", ["server", *map(title, cells)], lines)
+
+        lines = []
+        for name in servers:
+            here = [one for one in runs if (one["server"], one["size"], one["connections"]) ==
+                    (name, 64, 50)]
+            if here:
+                best = max(here, key=lambda one: one["requests_per_second"])
+                lines.append([name, f"{best['requests_per_second']:,.0f}", best["p50_us"],
+                              best["p99_us"]])
+        table("Echo, 64 B × 50, the best round, for orientation only",
+              ["server", "requests/s", "p50 µs", "p99 µs"], lines)
+        self.results["echo"] = runs
+
+    # Instructions ---------------------------------------------------------------------
+
+    def counted(self, name, action):
+        """Runs `action` with what counts instructions before it; their number."""
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "log"
+            action(("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",
+                    f"--log-file={log}"))
+            counts = re.findall(r"I *refs: *([\d,]+)", log.read_text())
+            if not counts:
+                raise Failed(f"{name}: valgrind tells no count")
+            return int(counts[-1].replace(",", ""))
+
+    def instructions(self):
+        if shutil.which("valgrind") is None:
+            print("aster: no valgrind: instructions are not counted")
+            return
+        # Stripped, as valgrind 3.19 does not read all of clang's debug information.
+        stripped = self.options.build / "stripped"
+        stripped.mkdir(exist_ok=True)
+        for program in [command[0] for command in SERVERS.values()] + list(CORE_PROGRAMS.values()):
+            if self.has(program):
+                run(["strip", "-o", stripped / program, self.programs / program], 60)
+        load_programs, self.programs = self.programs, stripped
+        shutil.copy2(load_programs / "echo_load", stripped)
+        try:
+            echo = self.echo_instructions()
+            core = self.core_instructions()
+        finally:
+            self.programs = load_programs
+        self.results["instructions"] = {"echo": echo, "core": core}
+
+    def echo_instructions(self):
+        few, many = (1000, 4000) if self.options.quick else (2000, 12000)
+        slopes = {}
+        for name, command in SERVERS.items():
+            if not self.has(command[0]):
+                continue
+
+            def serve(prefix, requests):
+                with self.server(command, prefix) as (_, port):
+                    result = self.load(port, 50, 64, "-S", "-d", 40, "-n", requests)
+                    if result["requests"] != requests:
+                        raise Failed(f"{result['requests']} of {requests} requests")
+
+            with self.tolerated(f"instructions of {name}"):
+                counts = [self.counted(name, lambda prefix: serve(prefix, requests))
+                          for requests in (few, many)]
+                slopes[name] = (counts[1] - counts[0]) / (many - few)
+        table("Instructions in user space for one request of the echo, 64 B × 50",
+              ["server", "instructions"], [[name, f"{slope:,.0f}"] for name, slope in slopes.items()])
+        return slopes
+
+    def core_instructions(self):
+        names = [name for name in ("aster", "asio") if self.has(CORE_PROGRAMS[name])]
+        scales = (0.02, 0.06)
+        slopes = {}
+        for row in INSTRUCTION_ROWS:
+            for name in names:
+                operations = []
+
+                def measure(prefix, scale):
+                    output = run([*prefix, self.programs / CORE_PROGRAMS[name], "--rows", row,
+                                  "--scale", str(scale)], 120)
+                    # The warm-up is a tenth more.
+                    operations.append(json.loads(output)["operations"] * 1.1)
+
+                with self.tolerated(f"instructions of {name}, {row}"):
+                    counts = [self.counted(name, lambda prefix: measure(prefix, scale))
+                              for scale in scales]
+                    slopes[row, name] = (counts[1] - counts[0]) / (operations[1] - operations[0])
+        lines = [[f"`{row}`"] + [None if (row, name) not in slopes else f"{slopes[row, name]:,.0f}"
+                                 for name in names] for row in INSTRUCTION_ROWS]
+        table("Instructions in user space for one operation", ["row", *names], lines)
+        return {f"{row}/{name}": slope for (row, name), slope in slopes.items()}
+
+
+def compiler(build):
+    cache = (build / "CMakeCache.txt").read_text()
+    path = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.*)$", cache, re.MULTILINE).group(1)
+    return run([path, "--version"], 20).splitlines()[0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=pathlib.Path, required=True, help="the build folder")
+    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
+    parser.add_argument("--rounds", type=int, help="how often each cell is measured (5; quick: 2)")
+    parser.add_argument("--only", choices=("core", "echo", "instructions"), action="append",
+                        help="only this part; may be repeated")
+    options = parser.parse_args()
+    if options.rounds is None:
+        options.rounds = 2 if options.quick else 5
+    options.rounds = min(max(options.rounds, 1), 50)
+
+    # A thousand connections need more descriptors than many shells allow.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
+
+    session = Session(options)
+    session.results["machine"] = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
+        "kernel": platform.release(), "processors": os.cpu_count(),
+        "compiler": compiler(options.build), "load": os.getloadavg(),
+    }
+    print(", ".join(f"{key} {value}" for key, value in session.results["machine"].items()))
+    for part in options.only or ("core", "echo", "instructions"):
+        getattr(session, part)()
+    session.results["machine"]["load_after"] = os.getloadavg()
+    session.results["errors"] = session.errors
+    path = options.build / "results.json"
+    path.write_text(json.dumps(session.results, indent=1), encoding="utf-8")
+    print(f"\nload average {os.getloadavg()[0]:.1f}; all values: {path}")
+    return 1 if session.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -426,14 +426,13 @@ TEST_P(GuestMode, RunOnceWaitsAtMostTheLimit) {
   EXPECT_GE(std::chrono::steady_clock::now() - start, 5ms);
 }
 
-TEST_P(GuestMode, ACallFromAThreadMakesTheDescriptorReadable) {
+TEST_P(GuestMode, ItsDescriptorIsReadableWhenAReaderIsDue) {
   const int fd = loop->backend_fd();
   if (fd < 0) GTEST_SKIP() << "this back end has none";
   auto host = new_event_loop({.backend = Backend::poll});
   int calls = 0;
   host->add_reader(fd, [&] {
-    loop->backend_timeout();
-    calls += 1;
+    ++calls;
     host->stop();
   });
   loop->add_reader(pair.ours, [] {});

@@ -153,7 +153,8 @@ TEST_F(Wait, TakesPlainFuturesToo) {
   auto body = [&]() -> Coroutine<> {
     auto result = co_await wait(futures, {.return_when = FIRST_COMPLETED});
     EXPECT_EQ(result.done.size(), 1U);
-    if (result.done.size() == 1) EXPECT_EQ(result.done[0].result(), 4);
+    const int value = result.done.empty() ? 0 : result.done[0].result();
+    EXPECT_EQ(value, 4);
   };
 
   loop.run_until_complete(body());

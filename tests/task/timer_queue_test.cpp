@@ -119,7 +119,9 @@ TEST(TimerQueue, AgreesWithASortedModel) {
         queue.add(alarm, keys[index].first);
       }
       ASSERT_EQ(queue.size(), model.size());
-      if (!model.empty()) ASSERT_EQ(queue.earliest(), model.begin()->first.first);
+      if (!model.empty()) {
+        ASSERT_EQ(queue.earliest(), model.begin()->first.first);
+      }
     }
     while (!queue.empty()) queue.pop();
   }

@@ -36,7 +36,8 @@ class Function<R(Args...)> {
   // NOLINTNEXTLINE(google-explicit-constructor, bugprone-forwarding-reference-overload)
   Function(F&& callable) {
     using Held = std::decay_t<F>;
-    if constexpr (std::is_pointer_v<Held> || std::is_member_pointer_v<Held>) {
+    using Given = std::remove_cvref_t<F>;  // A function's own name is never null.
+    if constexpr (std::is_pointer_v<Given> || std::is_member_pointer_v<Given>) {
       if (callable == nullptr) return;
     }
     if constexpr (is_small<Held>) {

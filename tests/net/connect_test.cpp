@@ -194,9 +194,9 @@ TEST_P(ConnectSim, SeveralErrorsAreListed) {  // CON-6
   add_host("two", {Address("127.0.0.9", 0), Address("127.0.0.8", 0)});
   const std::string error = run(error_of(open_connection("two", 81)));
 
-  EXPECT_THAT(error, ::testing::HasSubstr(
-                         "Multiple exceptions: connect 127.0.0.9:81: Connection refused, "
-                         "connect 127.0.0.8:81: Connection refused"));
+  EXPECT_THAT(error,
+              ::testing::HasSubstr("Multiple exceptions: connect 127.0.0.9:81: Connection refused, "
+                                   "connect 127.0.0.8:81: Connection refused"));
 }
 
 TEST_P(ConnectSim, AllErrorsCanBeHadAsAGroup) {  // CON-6
@@ -241,8 +241,7 @@ TEST_P(ConnectSim, CancellingItInABlackHoleClosesTheSocket) {  // CON-10, CAN-20
 
 TEST_P(ConnectSim, ATimeoutEndsIt) {  // CAN-20
   net.sim().add_black_hole(Address("10.0.0.9", 0));
-  const std::string error =
-      run(error_of(aster::wait_for(open_connection("10.0.0.9", 80), 3s)));
+  const std::string error = run(error_of(aster::wait_for(open_connection("10.0.0.9", 80), 3s)));
 
   EXPECT_THAT(error, ::testing::HasSubstr("TimeoutError"));
   EXPECT_EQ(net.sim().open_descriptors(), std::vector<native_socket>{});

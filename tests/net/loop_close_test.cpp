@@ -154,8 +154,8 @@ TEST_P(LoopClose, EndsWhereverAConversationIs) {
 
 TEST_P(LoopClose, AConnectUnderWayIsTakenBack) {
   if (net.is_simulated()) net.sim().add_black_hole(Address("10.0.0.9", 0));
-  auto connecting = net.loop().create_task(error_of(
-      open_connection(net.is_simulated() ? "10.0.0.9" : "127.0.0.1", 9)));
+  auto connecting = net.loop().create_task(
+      error_of(open_connection(net.is_simulated() ? "10.0.0.9" : "127.0.0.1", 9)));
   net.turns(1);
 
   close(connecting.done() ? 0 : 1);

@@ -71,9 +71,7 @@ inline std::vector<System> all_systems() {
   return systems;
 }
 
-inline std::string name_of(const ::testing::TestParamInfo<System>& info) {
-  return info.param.name;
-}
+inline std::string name_of(const ::testing::TestParamInfo<System>& info) { return info.param.name; }
 
 inline std::size_t open_fd_count() {
   std::size_t count = 0;
@@ -145,7 +143,9 @@ class Net {
   ~Net() {
     close();
     // Not earlier: handles that outlive a loop keep what wakes it, a descriptor.
-    if (!simulated_) EXPECT_EQ(open_fd_count(), fds_before_);
+    if (!simulated_) {
+      EXPECT_EQ(open_fd_count(), fds_before_);
+    }
   }
 
   /// Lets handlers end whose clients are gone, bounded.

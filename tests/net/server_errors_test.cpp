@@ -31,10 +31,9 @@ Coroutine<std::string> ask(Connection& link, std::string question) {
   co_return answer;
 }
 
-const std::vector<int> transient_errors{ECONNABORTED, EPROTO,       ENETDOWN,  EPERM,
-                                        EINTR,        ENOPROTOOPT,  EHOSTDOWN, EHOSTUNREACH,
-                                        ENETUNREACH,  EOPNOTSUPP,   ETIMEDOUT, ECONNRESET,
-                                        ENONET};
+const std::vector<int> transient_errors{
+    ECONNABORTED, EPROTO,      ENETDOWN,   EPERM,     EINTR,      ENOPROTOOPT, EHOSTDOWN,
+    EHOSTUNREACH, ENETUNREACH, EOPNOTSUPP, ETIMEDOUT, ECONNRESET, ENONET};
 const std::vector<int> shortages{EMFILE, ENFILE, ENOBUFS, ENOMEM};
 
 TEST(ServerErrors, NoTransientErrorEndsAServer) {  // C10, CON-28
@@ -89,9 +88,8 @@ TEST(ServerErrors, AShortageIsReportedOnceAnEpisodeAndPausesAcceptingForASecond)
     EXPECT_EQ(net.run(waiting), "b\n");            // Recovers by itself.
 
     EXPECT_EQ(loop.time() - start, 3s);
-    const std::string text =
-        "socket.accept() out of system resource: " +
-        describe(detail::system_error_ptr(error, "accept"));
+    const std::string text = "socket.accept() out of system resource: " +
+                             describe(detail::system_error_ptr(error, "accept"));
     EXPECT_EQ(net.reports, std::vector<std::string>{text});
     EXPECT_EQ(net.subjects.at(0), "127.0.0.1:" + std::to_string(port));
 
@@ -135,9 +133,8 @@ TEST(ServerErrors, AnUnknownErrorIsReportedAndTriedAgain) {
 
   EXPECT_EQ(net.run(ask(link, "x\n")), "x\n");
 
-  net.expected_reports = {
-      "socket.accept() failed; listening pauses: " +
-      describe(detail::system_error_ptr(EIO, "accept"))};
+  net.expected_reports = {"socket.accept() failed; listening pauses: " +
+                          describe(detail::system_error_ptr(EIO, "accept"))};
   server.close();
 }
 
@@ -194,9 +191,8 @@ TEST(ServerErrors, AShortageBeforeTheReportIsToldOfCloses) {
 
 TEST(ServerErrors, AnExceptionHandlerThatThrowsDoesNotStopAccepting) {
   Net net;
-  net.loop().set_exception_handler([](EventLoop&, const ExceptionContext&) {
-    throw ValueError("handler");
-  });
+  net.loop().set_exception_handler(
+      [](EventLoop&, const ExceptionContext&) { throw ValueError("handler"); });
   const Logged logged;
   Server server = net.run(start_server(echo_lines, "127.0.0.1", 0));
   net.sim().fail_next(SimCall::accept, EMFILE, 1);

@@ -527,7 +527,8 @@ void EventLoop::turn(Duration limit) {
 }
 
 void EventLoop::run_ready() {
-  detail::ReadyQueue batch;
+  // A member of the scheduler, so that what runs can withdraw what is behind it.
+  detail::ReadyQueue& batch = scheduler_->batch_;
   last_turn_ran_ = !scheduler_->ready_.empty();
   batch.append(scheduler_->ready_);
   try {

@@ -83,8 +83,7 @@ class OwnedSocket {
   throw_system_error(static_cast<int>(-result), what);
 }
 
-Coroutine<native_socket> connect_to(EventLoop& loop, Address target,
-                                    std::optional<Address> local) {
+Coroutine<native_socket> connect_to(EventLoop& loop, Address target, std::optional<Address> local) {
   IoBackend& backend = loop.backend();
   const std::int64_t opened = backend.open_socket(target.family(), SOCK_STREAM, 0);
   if (opened < 0) fail(opened, "socket for " + target.str());

@@ -67,8 +67,11 @@ Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, StateRef<StreamL
     error = std::current_exception();
   }
   link->close();
-  loop.call_exception_handler({"Unhandled exception in client_connected_cb", error,
-                               current_task(), link->peer().str(), {}});
+  loop.call_exception_handler({"Unhandled exception in client_connected_cb",
+                               error,
+                               current_task(),
+                               link->peer().str(),
+                               {}});
 }
 
 }  // namespace
@@ -101,7 +104,9 @@ const RunnableOps ServerState::retry_ops{
       listener.paused = false;
       if (!listener.server.closed_) listener.server.accept_more(listener);
     },
-    [](Runnable& node) noexcept { static_cast<Listener&>(static_cast<Timer&>(node)).paused = false; }};
+    [](Runnable& node) noexcept {
+      static_cast<Listener&>(static_cast<Timer&>(node)).paused = false;
+    }};
 
 ServerState::Listener::Listener(ServerState& state, native_socket listening) noexcept
     : Operation([](Operation& operation) noexcept {
@@ -249,10 +254,12 @@ void ServerState::report_shortage() {
   } catch (const std::system_error&) {  // Somebody else has closed the descriptor.
     where = "a closed socket";
   }
-  loop_.call_exception_handler(
-      {is_shortage(number) ? "socket.accept() out of system resource"
-                           : "socket.accept() failed; listening pauses",
-       system_error_ptr(number, "accept"), {}, where, options_.source});
+  loop_.call_exception_handler({is_shortage(number) ? "socket.accept() out of system resource"
+                                                    : "socket.accept() failed; listening pauses",
+                                system_error_ptr(number, "accept"),
+                                {},
+                                where,
+                                options_.source});
 }
 
 void ServerState::deliver() {
@@ -270,7 +277,10 @@ void ServerState::deliver() {
     } catch (...) {
       link->abort();
       loop_.call_exception_handler({"a client's handler could not be started",
-                                    std::current_exception(), {}, link->peer().str(), {}});
+                                    std::current_exception(),
+                                    {},
+                                    link->peer().str(),
+                                    {}});
     }
   }
 }
@@ -358,7 +368,8 @@ Coroutine<Server> start_server(std::shared_ptr<ClientHandler> handler,
   std::vector<Address> addresses;
   for (const std::string& host : hosts) {
     std::vector<Address> found = all_interfaces(host, port, options.family);
-    if (found.empty()) found = co_await resolve_for("start_server", host, port, options.family, true);
+    if (found.empty())
+      found = co_await resolve_for("start_server", host, port, options.family, true);
     for (Address& address : found) {
       if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) {
         addresses.push_back(address);
@@ -397,12 +408,8 @@ std::vector<SocketView> Server::sockets() const { return state().sockets(); }
 bool Server::is_serving() const noexcept { return state().is_serving(); }
 EventLoop& Server::get_loop() const { return state().scheduler().loop(); }
 void Server::close() noexcept { state().close(); }
-void Server::close_clients() noexcept {
-  state().for_each_connection(&detail::StreamLink::close);
-}
-void Server::abort_clients() noexcept {
-  state().for_each_connection(&detail::StreamLink::abort);
-}
+void Server::close_clients() noexcept { state().for_each_connection(&detail::StreamLink::close); }
+void Server::abort_clients() noexcept { state().for_each_connection(&detail::StreamLink::abort); }
 
 namespace {
 

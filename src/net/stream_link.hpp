@@ -6,8 +6,8 @@
 #include <aster/io/address.hpp>
 #include <aster/loop/event_loop.hpp>
 #include <aster/loop/operation.hpp>
-#include <aster/net/stream_reader.hpp>
 #include <aster/net/server.hpp>
+#include <aster/net/stream_reader.hpp>
 #include <aster/net/stream_writer.hpp>
 
 #include <cstddef>
@@ -105,11 +105,11 @@ class StreamLink final : public ReaderState, public ListNode {
   void fail_call(int number, const char* call) noexcept;
 
   Scheduler* scheduler_;
-  IoBackend* backend_;          // Null once lost.
+  IoBackend* backend_;  // Null once lost.
   native_socket fd_;
   Stage stage_ = Stage::open;
-  bool paused_ = false;         // Writers that drain must wait.
-  bool eof_wanted_ = false;     // write_eof was called.
+  bool paused_ = false;      // Writers that drain must wait.
+  bool eof_wanted_ = false;  // write_eof was called.
   bool note_queued_ = false;
   std::uint32_t writes_after_loss_ = 0;
   std::size_t high_;

@@ -73,14 +73,17 @@ std::string ReadAwaiterBase::finish_text() {
   ReaderState& reader = *reader_;
   if (failed_) std::rethrow_exception(reader.error_);
   switch (wish_.kind) {
-    case ReadWish::Kind::some: return reader.take(std::min(wish_.count, reader.buffered()));
-    case ReadWish::Kind::all: return reader.take(reader.buffered());
+    case ReadWish::Kind::some:
+      return reader.take(std::min(wish_.count, reader.buffered()));
+    case ReadWish::Kind::all:
+      return reader.take(reader.buffered());
     case ReadWish::Kind::exactly:
       if (reader.buffered() < wish_.count) {
         throw IncompleteReadError(reader.take(reader.buffered()), wish_.count);
       }
       return reader.take(wish_.count);
-    default: return reader.take_until(*this);
+    default:
+      return reader.take_until(*this);
   }
 }
 
@@ -108,9 +111,12 @@ bool ReaderState::is_satisfied(ReadAwaiterBase& read) {
   }
   const ReadWish& wish = read.wish_;
   switch (wish.kind) {
-    case ReadWish::Kind::some: return eof_ || wish.count == 0 || buffered() > 0;
-    case ReadWish::Kind::all: return eof_;
-    case ReadWish::Kind::exactly: return eof_ || buffered() >= wish.count;
+    case ReadWish::Kind::some:
+      return eof_ || wish.count == 0 || buffered() > 0;
+    case ReadWish::Kind::all:
+      return eof_;
+    case ReadWish::Kind::exactly:
+      return eof_ || buffered() >= wish.count;
     case ReadWish::Kind::into:
       return eof_ || wish.count == 0 || buffered() > 0 || read.received_ > 0;
     case ReadWish::Kind::until:
@@ -164,8 +170,7 @@ std::string ReaderState::take_until(ReadAwaiterBase& read) {
       skip(end);
       throw ValueError("readline: Separator is found, but chunk is longer than limit");
     }
-    throw LimitOverrunError("readuntil: Separator is found, but chunk is longer than limit",
-                            begin);
+    throw LimitOverrunError("readuntil: Separator is found, but chunk is longer than limit", begin);
   }
   if (read.scanned_ > limit_) {
     if (is_line) {
@@ -253,7 +258,8 @@ StreamRead<std::string> StreamReader::readuntil(std::string_view separator) cons
 
 StreamRead<std::string> StreamReader::readuntil(
     std::span<const std::string_view> separators) const {
-  if (separators.empty()) throw ValueError("readuntil: Separator should contain at least one element");
+  if (separators.empty())
+    throw ValueError("readuntil: Separator should contain at least one element");
   detail::ReadWish made(detail::ReadWish::Kind::until, 0);
   if (separators.size() != 1 || separators.front() != "\n") {
     for (const std::string_view separator : separators) {

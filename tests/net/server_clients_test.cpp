@@ -43,8 +43,8 @@ TEST_P(ServerClients, CloseClientsFlushesAndAbortClientsDoesNot) {  // SRV-5, SR
     run([](bool is_abort) -> Coroutine<> {
       auto next_kind = std::make_shared<int>(0);
       auto handler = [next_kind](StreamReader reader, StreamWriter writer) -> Coroutine<> {
-        auto result = co_await outcome(
-            many_minds((*next_kind)++ % 3, std::move(reader), std::move(writer)));
+        auto result =
+            co_await outcome(many_minds((*next_kind)++ % 3, std::move(reader), std::move(writer)));
         static_cast<void>(result);  // A connection that is lost throws.
       };
       auto starting = start_server(handler, "127.0.0.1", 0);

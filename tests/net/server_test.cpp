@@ -375,15 +375,14 @@ TEST(ServersSim, AnAddressThatIsNotHereIsSkipped) {  // CON-20
     std::string error = co_await error_of(start_server(echo_lines, "192.0.2.1", 0));
 
     EXPECT_EQ(server.sockets().size(), 1U);
-    EXPECT_THAT(error, ::testing::HasSubstr(
-                           "could not bind on any address out of 192.0.2.1:0"));
+    EXPECT_THAT(error, ::testing::HasSubstr("could not bind on any address out of 192.0.2.1:0"));
     server.close();
   }());
 }
 
 TEST(ServersSim, AFailureWhileStartingGivesEverythingBack) {  // CON-20
-  for (const SimCall call : {SimCall::open_socket, SimCall::set_option, SimCall::bind,
-                             SimCall::listen}) {
+  for (const SimCall call :
+       {SimCall::open_socket, SimCall::set_option, SimCall::bind, SimCall::listen}) {
     Net net;
     net.sim().fail_next(call, EACCES);
     const std::string error = net.run(error_of(start_server(echo_lines, "127.0.0.1", 0)));

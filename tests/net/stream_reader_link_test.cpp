@@ -141,14 +141,13 @@ TEST_P(ReaderLink, ACancelAfterTheBytesCameButBeforeTheStepConsumesNothing) {  /
   for (const bool into : {false, true}) {
     Pair pair = run(connected_pair());
     std::string target(10, '\0');
-    auto read = net.loop().create_task(
-        [](Pair& p, std::string& t, bool is_into) -> Coroutine<> {
-          if (is_into) {
-            co_await p.server.reader.read_into(t);
-          } else {
-            co_await p.server.reader.readexactly(1);
-          }
-        }(pair, target, into));
+    auto read = net.loop().create_task([](Pair& p, std::string& t, bool is_into) -> Coroutine<> {
+      if (is_into) {
+        co_await p.server.reader.read_into(t);
+      } else {
+        co_await p.server.reader.readexactly(1);
+      }
+    }(pair, target, into));
     net.turns(2);
 
     pair.client.writer.write("abcd");
@@ -176,7 +175,8 @@ TEST_P(ReaderLink, WaitForAReadManyTimesLosesNothing) {  // CAN-16, C4
 
     int next = 0;
     for (int tries = 0; next < count && tries < 20000; ++tries) {
-      auto line = co_await outcome(aster::wait_for(pair.server.reader.readline(), 100us * (tries % 5)));
+      auto line =
+          co_await outcome(aster::wait_for(pair.server.reader.readline(), 100us * (tries % 5)));
       if (!line.has_value()) continue;
       EXPECT_EQ(line.value(), "line " + std::to_string(next) + "\n");
       ++next;
@@ -194,8 +194,7 @@ TEST_P(ReaderLink, AResetIsThrownByTheWaitingAndEveryLaterRead) {  // ST-23
     co_await turns(3);
     const linger now{1, 0};
     pair.client.writer.socket().setsockopt(
-        SOL_SOCKET, SO_LINGER,
-        std::string_view(reinterpret_cast<const char*>(&now), sizeof now));
+        SOL_SOCKET, SO_LINGER, std::string_view(reinterpret_cast<const char*>(&now), sizeof now));
     pair.client.writer.abort();
 
     std::string first = co_await read;
@@ -314,9 +313,9 @@ TEST_P(ReaderSim, ACutConnectionDeliversWhatArrivedAndThenItsEnd) {  // ST-24
       std::string end = co_await error_of(pair.server.reader.readexactly(1));
 
       EXPECT_EQ(got, "hello");
-      EXPECT_THAT(end, ::testing::HasSubstr(cut == SimBackend::Cut::fin
-                                                ? "IncompleteReadError"
-                                                : "Connection reset by peer"));
+      EXPECT_THAT(end,
+                  ::testing::HasSubstr(cut == SimBackend::Cut::fin ? "IncompleteReadError"
+                                                                   : "Connection reset by peer"));
     }
   }(net.sim()));
 }

@@ -109,7 +109,11 @@ Coroutine<std::string> text_read_into(StreamReader reader, std::size_t size) {
 class Game {
  public:
   Game(EventLoop& loop, std::uint64_t seed)
-      : loop_(loop), random_(seed), limit_(1 + random_.below(20)), model_(limit_), reader_(limit_) {}
+      : loop_(loop),
+        random_(seed),
+        limit_(1 + random_.below(20)),
+        model_(limit_),
+        reader_(limit_) {}
 
   void play() {
     for (int step = 0; step < 300; ++step) {
@@ -145,24 +149,38 @@ class Game {
     const bool at_end = ended_;
     const auto expected = [&]() -> std::optional<std::string> {
       switch (kind) {
-        case 0: return model_.read(size);
-        case 1: return model_.readexactly(size);
-        case 2: return model_.readline();
-        case 3: return model_.readuntil(separators);
-        case 4: return model_.readuntil({separators.front()});
-        case 5: return at_end ? model_.read_all() : model_.read(size);
-        default: return model_.read(size);
+        case 0:
+          return model_.read(size);
+        case 1:
+          return model_.readexactly(size);
+        case 2:
+          return model_.readline();
+        case 3:
+          return model_.readuntil(separators);
+        case 4:
+          return model_.readuntil({separators.front()});
+        case 5:
+          return at_end ? model_.read_all() : model_.read(size);
+        default:
+          return model_.read(size);
       }
     };
     auto task = loop_.create_task([&]() -> Coroutine<std::string> {
       switch (kind) {
-        case 0: return text_of(reader_.read(size));
-        case 1: return text_of(reader_.readexactly(size));
-        case 2: return text_of(reader_.readline());
-        case 3: return text_of(reader_.readuntil(separators));
-        case 4: return text_of(reader_.readuntil(separators.front()));
-        case 5: return at_end ? text_of(reader_.read()) : text_of(reader_.read(size));
-        default: return text_read_into(reader_, size);
+        case 0:
+          return text_of(reader_.read(size));
+        case 1:
+          return text_of(reader_.readexactly(size));
+        case 2:
+          return text_of(reader_.readline());
+        case 3:
+          return text_of(reader_.readuntil(separators));
+        case 4:
+          return text_of(reader_.readuntil(separators.front()));
+        case 5:
+          return at_end ? text_of(reader_.read()) : text_of(reader_.read(size));
+        default:
+          return text_read_into(reader_, size);
       }
     }());
     loop_.run_once(Duration::zero());

@@ -354,7 +354,9 @@ TEST_F(Reader, AReadCancelledAfterItsDataCameConsumesNothing) {  // CAN-16
 }
 
 TEST_F(Reader, ADroppedReadIsNoReadAtAll) {
-  { [[maybe_unused]] auto read = reader.readline(); }
+  {
+    [[maybe_unused]] auto read = reader.readline();
+  }
   reader.feed_data("abc\n");
 
   EXPECT_EQ(outcome_of(reader.readline()), "abc\n");

@@ -54,7 +54,7 @@ TEST_P(WriterEnd, CloseSendsWhatIsBuffered) {  // TR-2, C11
     const std::string sent = pattern(size);
     pair.client.writer.write(sent);
     pair.client.writer.close();
-    pair.client.writer.close();  // Idempotent.
+    pair.client.writer.close();                    // Idempotent.
     EXPECT_TRUE(pair.client.writer.is_closing());  // TR-4
     EXPECT_GT(pair.client.writer.get_write_buffer_size(), 0U);
     pair.client.writer.write("more");  // Nothing, unlike asyncio, so that the end is near.
@@ -201,16 +201,19 @@ TEST_P(WriterEnd, ADroppedWriterIsWarnedOfInDebugMode) {  // ST-22
   run([]() -> Coroutine<> {
     Pair pair = co_await connected_pair();
     pair.server.writer.close();
-    { const StreamWriter dropped = std::move(pair.client.writer); }
+    {
+      const StreamWriter dropped = std::move(pair.client.writer);
+    }
     co_return;
   }());
   net.loop().set_debug(false);
 
-  EXPECT_EQ(std::count_if(Logged::lines().begin(), Logged::lines().end(),
-                          [](const std::string& line) {
-                            return line.starts_with("unclosed StreamWriter of a connection to 127.");
-                          }),
-            1);
+  EXPECT_EQ(
+      std::count_if(Logged::lines().begin(), Logged::lines().end(),
+                    [](const std::string& line) {
+                      return line.starts_with("unclosed StreamWriter of a connection to 127.");
+                    }),
+      1);
 }
 
 TEST_P(WriterEnd, BothEndsMayCloseAtOnce) {

@@ -132,7 +132,8 @@ TEST_P(Writer, ManyTasksMayDrainAtOnce) {  // ST-16, cpython#74116
     Pair pair = co_await connected_pair();
     fill(pair.client.writer, 65536);
     std::vector<Task<std::string>> drains;
-    for (int i = 0; i < 50; ++i) drains.push_back(create_task(error_of(pair.client.writer.drain())));
+    for (int i = 0; i < 50; ++i)
+      drains.push_back(create_task(error_of(pair.client.writer.drain())));
     co_await turns(5);
     for (const auto& drain : drains) EXPECT_FALSE(drain.done());
     drains[20].cancel();
@@ -279,7 +280,7 @@ TEST_P(Writer, TheWriterKnowsBothAddresses) {
     EXPECT_EQ(*writer.peername(), *pair.server.writer.sockname());
     EXPECT_EQ(*writer.sockname(), *pair.server.writer.peername());
     EXPECT_EQ(writer.socket().getsockname(), *writer.sockname());
-    EXPECT_TRUE(writer.can_write_eof());  // ST-18
+    EXPECT_TRUE(writer.can_write_eof());                                 // ST-18
     EXPECT_EQ(writer.socket().getsockopt(IPPROTO_TCP, TCP_NODELAY), 1);  // CON-11
     EXPECT_EQ(pair.server.writer.socket().getsockopt(IPPROTO_TCP, TCP_NODELAY), 1);
     writer.abort();

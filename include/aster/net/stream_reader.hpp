@@ -30,9 +30,9 @@ struct ReadWish {
   ReadWish(Kind wish, std::size_t bytes) noexcept : kind(wish), count(bytes) {}
 
   Kind kind;
-  std::size_t count;                   // Bytes wanted at most (some, into) or exactly.
-  char* target = nullptr;              // into: where they go.
-  std::vector<std::string> separators; // until: shortest first; empty for '\n'.
+  std::size_t count;                    // Bytes wanted at most (some, into) or exactly.
+  char* target = nullptr;               // into: where they go.
+  std::vector<std::string> separators;  // until: shortest first; empty for '\n'.
 };
 
 /// One read that waits; lives in the awaiting frame.
@@ -61,12 +61,12 @@ class ASTER_API ReadAwaiterBase : public Waiter {
 
   StateRef<ReaderState> reader_;
   ReadWish wish_;
-  Driver* driver_ = nullptr;        // Null until it suspends.
-  bool waiting_ = false;            // The reader's `waiting_` points here.
-  bool reading_ = false;            // It holds the reader's `reading_`.
-  bool failed_ = false;             // It is over because of the reader's error.
-  std::size_t scanned_ = 0;         // Bytes that certainly begin no separator.
-  std::size_t received_ = 0;        // into: bytes that arrived in `target` directly.
+  Driver* driver_ = nullptr;  // Null until it suspends.
+  bool waiting_ = false;      // The reader's `waiting_` points here.
+  bool reading_ = false;      // It holds the reader's `reading_`.
+  bool failed_ = false;       // It is over because of the reader's error.
+  std::size_t scanned_ = 0;   // Bytes that certainly begin no separator.
+  std::size_t received_ = 0;  // into: bytes that arrived in `target` directly.
 };
 
 template <class T>
@@ -136,10 +136,10 @@ class ASTER_API ReaderState {
   bool find_separator(ReadAwaiterBase& read, std::size_t& begin, std::size_t& end) const noexcept;
 
   std::uint32_t references_ = 1;
-  bool reading_ = false;    // A read has suspended and not gone on: what it was woken for is its.
+  bool reading_ = false;  // A read has suspended and not gone on: what it was woken for is its.
   bool eof_ = false;
   std::size_t limit_;
-  std::size_t start_ = 0;   // Bytes of `buffer_` before it have been read.
+  std::size_t start_ = 0;  // Bytes of `buffer_` before it have been read.
   std::string buffer_;
   std::exception_ptr error_;
 };

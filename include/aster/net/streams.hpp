@@ -96,8 +96,8 @@ class TypedClientHandler final : public ClientHandler {
  public:
   explicit TypedClientHandler(F callback) : callback_(std::move(callback)) {}
   Coroutine<> handle(StreamReader reader, StreamWriter writer) override {
-    if constexpr (is_coroutine<std::remove_cvref_t<
-                      std::invoke_result_t<F&, StreamReader, StreamWriter>>>) {
+    if constexpr (is_coroutine<
+                      std::remove_cvref_t<std::invoke_result_t<F&, StreamReader, StreamWriter>>>) {
       static_assert(
           std::is_same_v<std::invoke_result_t<F&, StreamReader, StreamWriter>, Coroutine<>>,
           "aster: the callback of start_server gives Coroutine<> or void");

@@ -70,6 +70,7 @@ class ASTER_API Scheduler {
       timers_.remove(timer);
     } else {
       ready_.remove(timer);
+      batch_.remove(timer);
     }
   }
 
@@ -77,6 +78,7 @@ class ASTER_API Scheduler {
   void withdraw_posted(detail::Runnable& node) noexcept {
     inbox_->drain(ready_);
     ready_.remove(node);
+    batch_.remove(node);
   }
 
   /// The loop's clock.
@@ -139,6 +141,7 @@ class ASTER_API Scheduler {
   void check_open(const char* call) const;
 
   detail::ReadyQueue ready_;
+  detail::ReadyQueue batch_;  // What is left to run of the present turn; empty between turns.
   detail::TimerQueue timers_;
   detail::Driver* current_ = nullptr;
   EventLoop* loop_;  // Null once the loop is destroyed.

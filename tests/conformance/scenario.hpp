@@ -137,6 +137,6 @@ class Scenario : public ::testing::TestWithParam<Kind> {
 #define ASTER_CONFORMANCE(suite)                                                                \
   INSTANTIATE_TEST_SUITE_P(Loops, suite,                                                        \
                            ::testing::Values(Kind::sim, Kind::epoll, Kind::poll, Kind::select), \
-                           [](const auto& info) { return name_of(info.param); })
+                           [](const auto& loop_kind) { return name_of(loop_kind.param); })
 
 }  // namespace aster::conformance

@@ -208,9 +208,8 @@ TEST_P(OrderOfCallbacks, ATimerCancelledEarlierInItsBatchDoesNotRun) {
 TEST_P(OrderOfCallbacks, AReaderRemovedEarlierInItsBatchDoesNotRun) {
   StaysReadable readable(*loop);
   loop->add_reader(readable.fd(), notes("never"));
-  loop->call_soon([&] {
-    note(loop->remove_reader(readable.fd()) ? "removed:true" : "removed:false");
-  });
+  loop->call_soon(
+      [&] { note(loop->remove_reader(readable.fd()) ? "removed:true" : "removed:false"); });
   turns(3);
 
   finish("ORD-42");

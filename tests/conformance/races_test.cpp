@@ -135,16 +135,26 @@ class Race {
 
   Coroutine<std::string> make(std::size_t place) {
     switch (program_[place]) {
-      case 'F': return future();
-      case 'W': return wait_for(level(place + 1), limit(place));
-      case 'w': return wait_for_task(place);
-      case 'T': return with_timeout(place);
-      case 'S': return shielded(place);
-      case 'G': return group(place);
-      case 'B': return group_body(place);
-      case 'A': return gathered(place);
-      case 'I': return first_of_wait(place);
-      default: return first_completed(place);
+      case 'F':
+        return future();
+      case 'W':
+        return wait_for(level(place + 1), limit(place));
+      case 'w':
+        return wait_for_task(place);
+      case 'T':
+        return with_timeout(place);
+      case 'S':
+        return shielded(place);
+      case 'G':
+        return group(place);
+      case 'B':
+        return group_body(place);
+      case 'A':
+        return gathered(place);
+      case 'I':
+        return first_of_wait(place);
+      default:
+        return first_completed(place);
     }
   }
   Coroutine<std::string> future() { co_return co_await f_; }

@@ -70,8 +70,8 @@ TEST_P(RowsOnBackends, AnInterruptedWaitIsNoError) {
   if (!testing::Faults::is_available()) GTEST_SKIP() << "needs fault injection";
   EventLoop loop({.backend = GetParam()});
   testing::Faults faults;
-  for (const testing::SysCall call : {testing::SysCall::epoll_wait, testing::SysCall::poll,
-                                      testing::SysCall::select}) {
+  for (const testing::SysCall call :
+       {testing::SysCall::epoll_wait, testing::SysCall::poll, testing::SysCall::select}) {
     faults.fail(call, {.times = 3, .error = EINTR});
   }
   bool ran = false;
@@ -135,7 +135,7 @@ TEST(HandleRows, CallSoonThreadsafeGivesAHandle) {
 // Threads ------------------------------------------------------------------------------
 
 TEST(ThreadRows, EachThreadMayRunALoopOfItsOwn) {
-  // THR-2, ACC-1: both run at the same time; each finds its own.
+  // THR-2, THR-3, ACC-1: both run at the same time; each finds its own.
   std::latch both(2);
   std::atomic<int> right{0};
   auto work = [&] {

@@ -2,6 +2,7 @@
 //
 // Rows of the inventory (docs/conformance.md) about connections, servers and streams
 // that no test of the layer pins by the way; on a simulated network.
+#include <aster/base/log.hpp>
 #include <aster/io/resolve.hpp>
 #include <aster/loop/sleep.hpp>
 #include <aster/net/server.hpp>
@@ -166,6 +167,49 @@ TEST_F(NetRows, LinesAreReadUntilAnEmptyOne) {
   loop.run_until_complete(main());
 
   EXPECT_EQ(lines, (std::vector<std::string>{"one\n", "two\n", "rest"}));  // ST-14
+}
+
+TEST_F(NetRows, AWriterKnowsItsAddressesAndItsSocket) {
+  auto main = [&]() -> Coroutine<> {
+    Server server = co_await start_server(ignore, "10.0.0.1", 0);
+    Connection link = co_await open_connection("10.0.0.1", port_of(server));
+    EXPECT_EQ(link.writer.peername()->port(), port_of(server));  // TR-6
+    EXPECT_EQ(link.writer.sockname(), link.writer.socket().getsockname());
+  };
+  loop.run_until_complete(main());
+}
+
+TEST_F(NetRows, WriteSendsAtOnceAndBuffersWhatDoesNotGo) {
+  auto main = [&]() -> Coroutine<> {
+    std::optional<StreamWriter> kept;
+    auto serve = [&](StreamReader, StreamWriter w) { kept.emplace(std::move(w)); };
+    Server server = co_await start_server(serve, "10.0.0.1", 0);
+    Connection link = co_await open_connection("10.0.0.1", port_of(server));
+    link.writer.write("small");
+    EXPECT_EQ(link.writer.get_write_buffer_size(), 0U);  // TR-9
+    link.writer.write(std::string(1'000'000, 'x'));
+    EXPECT_GT(link.writer.get_write_buffer_size(), 0U);
+    link.writer.abort();
+  };
+  loop.run_until_complete(main());
+}
+
+TEST_F(NetRows, ASlowLookUpIsNotedInDebugMode) {
+  static std::string* notes = nullptr;
+  std::string noted;
+  notes = &noted;
+  EventLoop real({.backend = Backend::poll, .debug = true});
+  real.slow_callback_duration = 0ns;
+  real.service<detail::ResolverService>().set_lookup(
+      [](const detail::AddressQuery&) { return std::vector<AddressInfo>{}; });
+  set_log_hook([](LogLevel, std::string_view text) noexcept { *notes += text; });
+  auto main = []() -> Coroutine<> { co_await getaddrinfo("a.name", 80); };
+  real.run_until_complete(main());
+  real.set_debug(false);
+  real.close();  // Joins the threads that may write notes.
+  set_log_hook(nullptr);
+
+  EXPECT_NE(noted.find("a.name"), std::string::npos);  // EXE-12
 }
 
 TEST_F(NetRows, LimitsAreThoseOfAsyncio) {

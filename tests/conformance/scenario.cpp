@@ -14,10 +14,14 @@ namespace aster::conformance {
 
 std::string name_of(Kind kind) {
   switch (kind) {
-    case Kind::sim: return "sim";
-    case Kind::epoll: return "epoll";
-    case Kind::poll: return "poll";
-    case Kind::select: return "select";
+    case Kind::sim:
+      return "sim";
+    case Kind::epoll:
+      return "epoll";
+    case Kind::poll:
+      return "poll";
+    case Kind::select:
+      return "select";
   }
   return "";
 }

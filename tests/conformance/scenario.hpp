@@ -134,9 +134,9 @@ class Scenario : public ::testing::TestWithParam<Kind> {
 [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& recorded(
     const std::string& file);
 
-#define ASTER_CONFORMANCE(suite)                                                            \
-  INSTANTIATE_TEST_SUITE_P(                                                                 \
-      Loops, suite, ::testing::Values(Kind::sim, Kind::epoll, Kind::poll, Kind::select),    \
-      [](const auto& info) { return name_of(info.param); })
+#define ASTER_CONFORMANCE(suite)                                                                \
+  INSTANTIATE_TEST_SUITE_P(Loops, suite,                                                        \
+                           ::testing::Values(Kind::sim, Kind::epoll, Kind::poll, Kind::select), \
+                           [](const auto& loop_kind) { return name_of(loop_kind.param); })
 
 }  // namespace aster::conformance

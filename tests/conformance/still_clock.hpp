@@ -46,9 +46,7 @@ class StillClock final : public IoBackend {
   int bind(native_socket fd, const void* address, std::uint32_t size) noexcept override {
     return real_->bind(fd, address, size);
   }
-  int listen(native_socket fd, int backlog) noexcept override {
-    return real_->listen(fd, backlog);
-  }
+  int listen(native_socket fd, int backlog) noexcept override { return real_->listen(fd, backlog); }
   int local_address(native_socket fd, void* address, std::uint32_t& size) noexcept override {
     return real_->local_address(fd, address, size);
   }

@@ -150,6 +150,7 @@ class ASTER_API EventLoop {
   template <std::invocable F>
   ThreadsafeHandle call_soon_threadsafe(
       F&& callback, std::source_location source = std::source_location::current()) {
+    check_callback<std::decay_t<F>>();
     auto* state = detail::make_in_frame<detail::TypedSharedHandle<std::decay_t<F>>>(
         source, std::forward<F>(callback));
     ThreadsafeHandle handle(state);
@@ -330,8 +331,15 @@ class ASTER_API EventLoop {
   class Running;
 
   template <class F>
+  static constexpr void check_callback() noexcept {
+    static_assert(!detail::is_coroutine<std::remove_cvref_t<std::invoke_result_t<F&>>>,
+                  "aster: a callback that gives a coroutine would do nothing: give it to "
+                  "create_task");
+  }
+  template <class F>
   auto* make_handle(F&& callback, std::source_location source) {
     using Held = std::decay_t<F>;
+    check_callback<Held>();
     return static_cast<detail::HandleState*>(detail::make_in_frame<detail::TypedHandle<Held>>(
         *scheduler_, source, std::forward<F>(callback)));
   }

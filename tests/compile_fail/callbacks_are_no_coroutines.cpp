@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// LOOP-18: a coroutine function posted as a callback would be called and dropped.
+#include <aster/loop/event_loop.hpp>
+
+aster::Coroutine<> work() { co_return; }
+void callback() {}
+
+void posts(aster::EventLoop& loop) {
+  loop.call_soon(callback);
+#ifdef WRONG_1
+  // ERROR: create_task
+  loop.call_soon(work);
+#endif
+#ifdef WRONG_2
+  // ERROR: create_task
+  loop.call_later(std::chrono::seconds(1), [] { return work(); });
+#endif
+#ifdef WRONG_3
+  // ERROR: create_task
+  loop.call_soon_threadsafe(work);
+#endif
+}

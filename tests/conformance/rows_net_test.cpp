@@ -180,8 +180,8 @@ TEST_F(NetRows, AWriterKnowsItsAddressesAndItsSocket) {
 }
 
 TEST_F(NetRows, WriteSendsAtOnceAndBuffersWhatDoesNotGo) {
+  std::optional<StreamWriter> kept;
   auto main = [&]() -> Coroutine<> {
-    std::optional<StreamWriter> kept;
     auto serve = [&](StreamReader, StreamWriter w) { kept.emplace(std::move(w)); };
     Server server = co_await start_server(serve, "10.0.0.1", 0);
     Connection link = co_await open_connection("10.0.0.1", port_of(server));

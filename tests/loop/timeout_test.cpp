@@ -311,6 +311,23 @@ TEST_F(TimeoutTest, ACancellationFromOutsideWinsOverAnExpiryOfTheSameTurn) {
   EXPECT_EQ(task.cancelling(), 1);
 }
 
+TEST_F(TimeoutTest, ABodyThatEndsInTheTurnOfTheDeadlineTakesTheExpiryBack) {
+  auto done = loop.create_future<>();
+  auto outer = [&]() -> Coroutine<> {
+    auto body = [&](Timeout&) -> Coroutine<> { co_await done; };
+    co_await with(timeout(1s), body);
+  };
+  auto task = loop.create_task(outer());
+  loop.run_until_idle();
+
+  done.set_result();  // The task's step is queued before the expiry, in one turn.
+  loop.sim().advance(1s);
+  loop.run_until_idle();
+
+  EXPECT_TRUE(task.done());
+  EXPECT_NO_THROW(task.result());
+}
+
 TEST_F(TimeoutTest, ARequestFromBeforeTheEntryDoesNotHideAnExpiry) {
   auto outer = [&]() -> Coroutine<> {
     try {

@@ -111,6 +111,11 @@ std::coroutine_handle<> Relay::arm(Driver& driver) {
   return state_->handle;
 }
 
+bool Relay::is_armed() const noexcept {
+  return state_ != nullptr &&
+         state_->state.load(std::memory_order_acquire) == RelayState::State::armed;
+}
+
 void Relay::disarm() noexcept {
   RelayState* relay = std::exchange(state_, nullptr);
   if (relay == nullptr) return;

@@ -41,6 +41,8 @@ class ASTER_API Relay {
 
   /// Readies a relay that wakes `driver`; its handle may be resumed once.
   std::coroutine_handle<> arm(Driver& driver);
+  /// Whether the handle is out and has not been resumed.
+  [[nodiscard]] bool is_armed() const noexcept;
   /// The wake-up has been consumed, or will not come as the awaiter did not
   /// suspend.
   void disarm() noexcept;
@@ -101,13 +103,15 @@ class [[nodiscard]] ForeignAwaiter final : Waiter {
   bool cancel(Driver&, std::string&) noexcept override {
     if constexpr (HasCancel<std::remove_reference_t<Inner>>) {
       static_assert(noexcept(inner_.cancel()), "aster: an awaiter's cancel() must be noexcept");
-      inner_.cancel();
+      // Once, and not when it has resumed: it would resume a second time.
+      if (relay_.is_armed() && !std::exchange(cancel_called_, true)) inner_.cancel();
     }
     return false;  // The task keeps the request and throws when the awaiter resumes.
   }
 
   Inner inner_;
   Driver* driver_ = nullptr;  // Null until it suspends.
+  bool cancel_called_ = false;
   Relay relay_;
 };
 

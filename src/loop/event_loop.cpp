@@ -402,7 +402,9 @@ bool EventLoop::run_once(Delay limit) {
   const Duration length = limit.checked("run_once");
   Running running(*this);
   turn(std::max(length, Duration::zero()));
-  return !scheduler_->ready_.empty() || !scheduler_->reports_.empty();
+  // From here on the host may wait: posts of other threads must ring.
+  const bool arrived = !scheduler_->inbox_->prepare_to_wait();
+  return arrived || !scheduler_->ready_.empty() || !scheduler_->reports_.empty();
 }
 
 /// Stops the loop when a future is done: what `run_until_complete` adds to it.
@@ -505,8 +507,8 @@ void EventLoop::turn(Duration limit) {
   if (!scheduler.reports_.empty()) [[unlikely]] tell_reports();
   inbox.drain(scheduler.ready_);
   bool polled = true;
-  if (scheduler.ready_.empty() && !stopping_) {
-    Duration wait = std::min(time_to_next_timer(), limit);
+  if (scheduler.ready_.empty()) {
+    Duration wait = stopping_ ? Duration::zero() : std::min(time_to_next_timer(), limit);
     if (wait != Duration::max()) wait = std::min(wait, wait_max);
     if (wait > Duration::zero() && inbox.prepare_to_wait()) {
       backend_->poll(wait);
@@ -517,7 +519,7 @@ void EventLoop::turn(Duration limit) {
     inbox.drain(scheduler.ready_);
     turns_since_poll_ = 0;
     if (wait > Duration::zero()) waited();
-  } else if (poll_is_due()) {
+  } else if (stopping_ || poll_is_due()) {  // Stopped beforehand: it is the only turn.
     backend_->poll(Duration::zero());
   } else {
     polled = false;
@@ -618,7 +620,7 @@ int EventLoop::backend_fd() const noexcept {
 Duration EventLoop::backend_timeout() const noexcept {
   if (is_closed()) return Duration::max();
   if (!scheduler_->ready_.empty() || !scheduler_->reports_.empty() || stopping_ ||
-      scheduler_->inbox_->maybe_full() || backend_->is_poll_due()) {
+      !scheduler_->inbox_->prepare_to_wait() || backend_->is_poll_due()) {
     return Duration::zero();
   }
   if (scheduler_->timers_.empty()) return Duration::max();

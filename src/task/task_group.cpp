@@ -92,7 +92,9 @@ TaskGroup::TaskGroup(TaskGroup&& other) noexcept : state_(std::exchange(other.st
 }
 
 TaskGroup::~TaskGroup() {
-  if (state_ != nullptr) state_->release();
+  if (state_ == nullptr) return;
+  state_->finished = true;  // Entered by hand and never left: the parent may go as well.
+  state_->release();
 }
 
 Scheduler& TaskGroup::check() const {

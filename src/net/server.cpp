@@ -47,9 +47,26 @@ bool is_lost_connection(int number) noexcept {
   }
 }
 
+/// A connection whose handler has not begun; closed when it never will, as its task
+/// was cancelled before.
+class UntakenLink {
+ public:
+  explicit UntakenLink(StateRef<StreamLink> link) noexcept : link_(std::move(link)) {}
+  UntakenLink(UntakenLink&& other) noexcept = default;
+  UntakenLink& operator=(UntakenLink&&) = delete;
+  ~UntakenLink() {
+    if (link_) link_->close();
+  }
+  [[nodiscard]] StateRef<StreamLink> take() noexcept { return std::move(link_); }
+
+ private:
+  StateRef<StreamLink> link_;
+};
+
 /// Runs one client's handler; its error ends that connection only.
-Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, StateRef<StreamLink> link,
+Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, UntakenLink accepted,
                         EventLoop& loop) {
+  const StateRef<StreamLink> link = accepted.take();
   std::exception_ptr error;
   try {
     auto work = handler->handle(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
@@ -271,7 +288,7 @@ void ServerState::deliver() {
     try {
       TaskOptions options;
       options.source = options_.source;
-      loop_.create_task(run_handler(handler_, link, loop_), options);
+      loop_.create_task(run_handler(handler_, UntakenLink(link), loop_), options);
     } catch (const BaseError&) {
       throw;
     } catch (...) {

@@ -329,7 +329,7 @@ void StreamLink::tear_down() noexcept {
   become_lost();
 }
 
-void StreamLink::attach(ServerState& server) noexcept {
+void StreamLink::attach(ServerState& server) {
   server.connection_made(*this);  // May throw; it is nobody's then.
   server_ = &server;
   server.add_reference();

@@ -61,8 +61,9 @@ class StreamLink final : public ReaderState, public ListNode {
   [[nodiscard]] IoBackend* backend() const noexcept { return backend_; }
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
 
-  /// The server that accepted it; told when it is lost.
-  void attach(ServerState& server) noexcept;
+  /// The server that accepted it; told when it is lost. Throws only `std::bad_alloc`,
+  /// and has no effect then.
+  void attach(ServerState& server);
 
   void read_addresses();
 

@@ -399,8 +399,8 @@ void Readiness::deliver(int fd, std::uint32_t generation, unsigned found) noexce
     if (entry->generation != generation) return;
   }
   if (entry->watch_mask != 0) {
-    const unsigned events = ((readable ? Watch::readable : 0U) |
-                             (writable ? Watch::writable : 0U)) & entry->watch_mask;
+    const unsigned events =
+        ((readable ? Watch::readable : 0U) | (writable ? Watch::writable : 0U)) & entry->watch_mask;
     if (events != 0) {
       entry->watch->ready(*entry->watch, events);
       if (entry->generation != generation) return;
@@ -507,8 +507,7 @@ int Readiness::close_socket(native_socket fd) noexcept {
 }
 
 std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::send(fd, data, size); });
+  const std::int64_t result = sys::uninterrupted([&] { return sys::send(fd, data, size); });
   // A send operation for what is left over need not try again.
   if (would_block(result) || is_short(result, size)) {
     if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;

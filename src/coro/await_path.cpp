@@ -24,8 +24,8 @@ struct Record {
 
 struct Records {
   std::array<Record, kept> all;
-  std::size_t next;            // The one to be used for the next exception.
-  const void* thrown_again;    // By the last await that failed.
+  std::size_t next;          // The one to be used for the next exception.
+  const void* thrown_again;  // By the last await that failed.
 };
 
 constinit thread_local Records records{};
@@ -50,8 +50,7 @@ void detail::note_rethrow(const std::exception_ptr& error) noexcept {
   records.thrown_again = object_of(error);
 }
 
-void detail::note_left(const std::exception_ptr& error,
-                       const std::source_location& site) noexcept {
+void detail::note_left(const std::exception_ptr& error, const std::source_location& site) noexcept {
   const void* object = object_of(error);
   Record* record = find(object);
   const bool goes_on = records.thrown_again == object;

@@ -310,8 +310,11 @@ void EventLoop::close() {
     task.destroy_pending();
     drop_ready();  // Before any of the tasks it holds can go.
     try {
-      call_exception_handler({"Task was destroyed but it is pending!", nullptr,
-                              detail::Access::make<AnyTask>(keep), {}, task.source()});
+      call_exception_handler({"Task was destroyed but it is pending!",
+                              nullptr,
+                              detail::Access::make<AnyTask>(keep),
+                              {},
+                              task.source()});
     } catch (...) {
       detail::log_error("Task was destroyed but it is pending!");
     }
@@ -327,10 +330,12 @@ void EventLoop::close() {
     entry.reset();
   }
   drop_ready();
-  try {
-    tell_reports();
-  } catch (...) {
-    detail::log_error("a base error from an exception handler was lost while closing the loop");
+  while (!scheduler.reports_.empty()) {
+    try {
+      tell_reports();
+    } catch (...) {
+      detail::log_error("a base error from an exception handler was lost while closing the loop");
+    }
   }
   task_factory_.reset();
   scheduler.has_task_factory_ = false;
@@ -495,8 +500,7 @@ void EventLoop::collect_due(bool polled) {
   detail::TimerQueue& timers = scheduler_->timers_;
   if (timers.empty()) return;
   const TimePoint now = polled ? scheduler_->now() : scheduler_->last_now_;
-  while (!timers.empty() && timers.earliest() <= now &&
-         timers.earliest() != TimePoint::max()) {
+  while (!timers.empty() && timers.earliest() <= now && timers.earliest() != TimePoint::max()) {
     scheduler_->ready_.push(timers.pop());
   }
 }
@@ -504,7 +508,8 @@ void EventLoop::collect_due(bool polled) {
 void EventLoop::turn(Duration limit) {
   Scheduler& scheduler = *scheduler_;
   detail::Inbox& inbox = *scheduler.inbox_;
-  if (!scheduler.reports_.empty()) [[unlikely]] tell_reports();
+  if (!scheduler.reports_.empty()) [[unlikely]]
+    tell_reports();
   inbox.drain(scheduler.ready_);
   bool polled = true;
   if (scheduler.ready_.empty()) {
@@ -572,8 +577,8 @@ Coroutine<> EventLoop::shutdown_asyncgens() {
 // Errors --------------------------------------------------------------------------------------
 
 void EventLoop::default_exception_handler(const ExceptionContext& context) {
-  std::string text = context.message.empty() ? "Unhandled exception in event loop"
-                                             : context.message;
+  std::string text =
+      context.message.empty() ? "Unhandled exception in event loop" : context.message;
   if (!context.subject.empty()) text += "\n  subject: " + context.subject;
   if (context.source) {
     text += "\n  made at: " + std::string(context.source->file_name()) + ":" +
@@ -595,9 +600,8 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
       throw;
     } catch (...) {
       try {
-        default_exception_handler({"Unhandled error in exception handler",
-                                   std::current_exception(), context.task, context.message,
-                                   context.source});
+        default_exception_handler({"Unhandled error in exception handler", std::current_exception(),
+                                   context.task, context.message, context.source});
       } catch (...) {
         detail::log_error("Exception in default exception handler");
       }
@@ -630,7 +634,8 @@ Duration EventLoop::backend_timeout() const noexcept {
   return earliest <= now ? Duration::zero() : earliest - now;
 }
 
-// Free functions -----------------------------------------------------------------------------------
+// Free functions
+// -----------------------------------------------------------------------------------
 
 EventLoop& get_running_loop() { return detail::require_running("get_running_loop").loop(); }
 
@@ -642,8 +647,8 @@ namespace {
 std::vector<AnyTask> tasks_of(detail::IntrusiveList<detail::TaskBase>& list) {
   std::vector<AnyTask> tasks;
   for (detail::TaskBase* task = list.first(); task != nullptr; task = list.next(*task)) {
-    tasks.push_back(detail::Access::make<AnyTask>(
-        detail::StateRef<detail::FutureBase>::share(*task)));
+    tasks.push_back(
+        detail::Access::make<AnyTask>(detail::StateRef<detail::FutureBase>::share(*task)));
   }
   return tasks;
 }

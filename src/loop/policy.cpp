@@ -48,8 +48,7 @@ std::shared_ptr<EventLoop> EventLoopPolicy::new_event_loop(LoopOptions options) 
 EventLoop& EventLoopPolicy::get_event_loop() {
   if (current_loop() != nullptr) return *current_loop();
   std::ostringstream text;
-  text << "get_event_loop: There is no current event loop in thread "
-       << std::this_thread::get_id();
+  text << "get_event_loop: There is no current event loop in thread " << std::this_thread::get_id();
   throw RuntimeError(text.str());
 }
 

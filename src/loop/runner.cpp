@@ -30,11 +30,11 @@ class InterruptGuard final : public detail::Runnable {
   InterruptGuard(Scheduler& scheduler, detail::FutureBase& task) noexcept
       : Runnable(&ops), scheduler_(scheduler), task_(task) {
     if (!on_main_thread()) return;
-    struct sigaction former {};
+    struct sigaction former{};
     if (::sigaction(SIGINT, nullptr, &former) != 0 || former.sa_handler != SIG_DFL) return;
     InterruptGuard* nobody = nullptr;
     if (!owner.compare_exchange_strong(nobody, this)) return;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = &on_signal;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
@@ -48,10 +48,10 @@ class InterruptGuard final : public detail::Runnable {
   /// Gives SIGINT back and takes a queued note out of the loop.
   void withdraw() noexcept {
     if (!std::exchange(installed_, false)) return;
-    struct sigaction present {};
+    struct sigaction present{};
     // Only when it is still ours: the program may have installed its own.
     if (::sigaction(SIGINT, nullptr, &present) == 0 && present.sa_handler == &on_signal) {
-      struct sigaction action {};
+      struct sigaction action{};
       action.sa_handler = SIG_DFL;
       sigemptyset(&action.sa_mask);
       ::sigaction(SIGINT, &action, nullptr);

@@ -8,7 +8,9 @@ namespace aster::inline v0 {
 
 const detail::RunnableOps Timeout::timer_ops{
     [](Runnable& node) { static_cast<Timeout&>(static_cast<Timer&>(node)).expire(); },
-    [](Runnable& node) noexcept { static_cast<Timeout&>(static_cast<Timer&>(node)).armed_ = false; }};
+    [](Runnable& node) noexcept {
+      static_cast<Timeout&>(static_cast<Timer&>(node)).armed_ = false;
+    }};
 
 Timeout::Timeout(std::optional<TimePoint> when) noexcept : Timer(&timer_ops), when_(when) {}
 
@@ -20,11 +22,16 @@ Timeout::~Timeout() { disarm(); }
 
 std::string_view Timeout::state() const noexcept {
   switch (state_) {
-    case State::created: return "created";
-    case State::active: return "active";
-    case State::expiring: return "expiring";
-    case State::expired: return "expired";
-    case State::finished: return "finished";
+    case State::created:
+      return "created";
+    case State::active:
+      return "active";
+    case State::expiring:
+      return "expiring";
+    case State::expired:
+      return "expired";
+    case State::finished:
+      return "finished";
   }
   return "";
 }

@@ -68,7 +68,9 @@ const RunnableOps CompletionState::Deadline::timer_ops{
       for (ChildWatch& child : self.owner_.children_) child.stop();
       self.owner_.waiters_.wake_all();
     },
-    [](Runnable& node) noexcept { static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false; }};
+    [](Runnable& node) noexcept {
+      static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false;
+    }};
 
 CompletionState::CompletionState(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
 CompletionState::~CompletionState() = default;

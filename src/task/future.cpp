@@ -16,9 +16,7 @@ class Callback final : public Runnable {
     link.target_ = this;
     link.id_ = id;
     link.owner_ = this;
-    link.queued_ = [](DoneLink& self) noexcept {
-      static_cast<Callback*>(self.owner_)->hold();
-    };
+    link.queued_ = [](DoneLink& self) noexcept { static_cast<Callback*>(self.owner_)->hold(); };
     link.discard_ = [](DoneLink& self) noexcept {
       destroy_in_frame(static_cast<Callback*>(self.owner_));
     };
@@ -44,8 +42,11 @@ class Callback final : public Runnable {
       throw;
     } catch (...) {
       future->scheduler().call_exception_handler(
-          {"Exception in callback of a future", std::current_exception(),
-           future->is_task() ? Access::make<AnyTask>(future) : AnyTask(), {}, future->source()});
+          {"Exception in callback of a future",
+           std::current_exception(),
+           future->is_task() ? Access::make<AnyTask>(future) : AnyTask(),
+           {},
+           future->source()});
     }
   }
   static void drop(Runnable& self) noexcept {
@@ -198,7 +199,10 @@ void FutureBase::tell(Scheduler& scheduler) {
   StateRef<FutureBase> self(this);
   scheduler.call_exception_handler(
       {is_task() ? "Task exception was never retrieved" : "Future exception was never retrieved",
-       stored_error(), is_task() ? Access::make<AnyTask>(self) : AnyTask(), {}, source_});
+       stored_error(),
+       is_task() ? Access::make<AnyTask>(self) : AnyTask(),
+       {},
+       source_});
 }
 
 void FutureAwaiterBase::wait(Driver& driver) {

@@ -159,7 +159,10 @@ Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
       state.scheduler->call_exception_handler(
           {"TaskGroup task exception was not propagated because the TaskGroup body is being "
            "closed with a BaseException",
-           other, {}, {}, {}});
+           other,
+           {},
+           {},
+           {}});
     }
     std::rethrow_exception(state.base_error);
   }

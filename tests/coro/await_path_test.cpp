@@ -16,7 +16,10 @@ using ::testing::MatchesRegex;
 constexpr unsigned inner_line = __LINE__ + 4;
 Coroutine<> inner() {
   co_await sleep(Duration(0));
-  auto fail = []() -> Coroutine<> { throw ValueError("bad"); co_return; };
+  auto fail = []() -> Coroutine<> {
+    throw ValueError("bad");
+    co_return;
+  };
   co_await fail();
 }
 constexpr unsigned outer_line = __LINE__ + 1;

@@ -61,7 +61,8 @@ class Buffer {
     if (held + more <= capacity_ && begin_ >= held) {
       std::memcpy(data_, data_ + begin_, held);
     } else {
-      const std::size_t wanted = std::max(held + more, std::min(2 * capacity_, held + more + (1U << 20U)));
+      const std::size_t wanted =
+          std::max(held + more, std::min(2 * capacity_, held + more + (1U << 20U)));
       char* bigger = static_cast<char*>(std::malloc(wanted));
       if (bigger == nullptr) throw std::bad_alloc();
       if (held > 0) std::memcpy(bigger, data_ + begin_, held);

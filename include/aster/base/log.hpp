@@ -17,7 +17,8 @@ enum class LogLevel : std::uint8_t { debug, info, warning, error };
 /// default. The counterpart of asyncio's logger.
 ///
 ///     aster::set_log_hook([](aster::LogLevel, std::string_view text) noexcept { spdlog(text); });
-ASTER_API void set_log_hook(void (*hook)(LogLevel level, std::string_view message) noexcept) noexcept;
+ASTER_API void set_log_hook(void (*hook)(LogLevel level,
+                                         std::string_view message) noexcept) noexcept;
 
 namespace detail {
 

@@ -46,8 +46,7 @@ concept NativeAwaiter = requires { typename std::remove_cvref_t<T>::aster_awaite
 /// or `Future`, or any type with `operator co_await` or the three await members.
 /// The counterpart of asyncio's "awaitable".
 template <class T>
-concept awaitable =
-    detail::HasMemberCoAwait<T> || detail::HasFreeCoAwait<T> || detail::Awaiter<T>;
+concept awaitable = detail::HasMemberCoAwait<T> || detail::HasFreeCoAwait<T> || detail::Awaiter<T>;
 
 namespace detail {
 
@@ -55,15 +54,15 @@ template <class T>
 using AwaiterOf = decltype(get_awaiter(std::declval<T>()));
 
 template <class T>
-using AwaitResultRaw = decltype(std::declval<std::add_lvalue_reference_t<AwaiterOf<T>>>()
-                                    .await_resume());
+using AwaitResultRaw =
+    decltype(std::declval<std::add_lvalue_reference_t<AwaiterOf<T>>>().await_resume());
 
 }  // namespace detail
 
 /// The type that `co_await` of a `T` gives.
 template <awaitable T>
-using await_result_t = std::conditional_t<std::is_rvalue_reference_v<detail::AwaitResultRaw<T>>,
-                                          std::remove_cvref_t<detail::AwaitResultRaw<T>>,
-                                          detail::AwaitResultRaw<T>>;
+using await_result_t =
+    std::conditional_t<std::is_rvalue_reference_v<detail::AwaitResultRaw<T>>,
+                       std::remove_cvref_t<detail::AwaitResultRaw<T>>, detail::AwaitResultRaw<T>>;
 
 }  // namespace aster::inline v0

@@ -74,7 +74,9 @@ class [[nodiscard("a Coroutine does nothing until it is awaited or made a task")
 
   /// Runs it inline in the awaiting coroutine and gives its result. The coroutine
   /// is used up by this, also when awaited by its name.
-  [[nodiscard]] detail::CallAwaiter<T> operator co_await() { return detail::CallAwaiter<T>(release()); }
+  [[nodiscard]] detail::CallAwaiter<T> operator co_await() {
+    return detail::CallAwaiter<T>(release());
+  }
 
   /// Destroys the frame without running it; nothing when it is used up.
   void close() noexcept { destroy(); }

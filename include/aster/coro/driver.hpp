@@ -126,7 +126,8 @@ class ASTER_API Driver : public Runnable {
 
   /// First thing in `await_resume` of what suspended and has nothing to undo.
   void check() {
-    if (has_pending()) [[unlikely]] throw_pending();
+    if (has_pending()) [[unlikely]]
+      throw_pending();
   }
   [[noreturn]] void throw_pending();
 

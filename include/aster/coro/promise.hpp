@@ -55,8 +55,8 @@ class ASTER_API PromiseBase {
 
   /// Notes where the frame waits, and wraps awaitables that know no driver.
   template <class T>
-  decltype(auto) await_transform(T&& value, std::source_location site =
-                                                std::source_location::current()) {
+  decltype(auto) await_transform(T&& value,
+                                 std::source_location site = std::source_location::current()) {
     static_assert(awaitable<T>,
                   "aster: co_await needs a Coroutine, Task, Future, or a type with operator "
                   "co_await or the three await members");

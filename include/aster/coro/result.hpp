@@ -60,7 +60,8 @@ class Result {
 
   /// The value by copy, or the error thrown.
   [[nodiscard]] T get() const {
-    if (kind_ != Kind::value) [[unlikely]] fail();
+    if (kind_ != Kind::value) [[unlikely]]
+      fail();
     if constexpr (std::is_reference_v<T>) {
       return *value_;
     } else if constexpr (!std::is_void_v<T>) {
@@ -70,7 +71,8 @@ class Result {
 
   /// The value moved out, or the error thrown.
   [[nodiscard]] T take() {
-    if (kind_ != Kind::value) [[unlikely]] fail();
+    if (kind_ != Kind::value) [[unlikely]]
+      fail();
     if constexpr (std::is_reference_v<T>) {
       return *value_;
     } else if constexpr (!std::is_void_v<T>) {

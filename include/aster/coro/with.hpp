@@ -105,11 +105,10 @@ concept async_context_manager = requires(M& manager, std::exception_ptr error) {
 template <class Manager, class Body>
   requires(async_context_manager<std::remove_reference_t<Manager>>)
 auto with(Manager&& manager, Body body)
-    -> Coroutine<
-        typename detail::BodyCall<std::remove_reference_t<Manager>, Body>::Value> {
+    -> Coroutine<typename detail::BodyCall<std::remove_reference_t<Manager>, Body>::Value> {
   using Call = detail::BodyCall<std::remove_reference_t<Manager>, Body>;
-  return detail::with_manager<Manager, Body, typename Call::Value>(
-      std::forward<Manager>(manager), std::move(body));
+  return detail::with_manager<Manager, Body, typename Call::Value>(std::forward<Manager>(manager),
+                                                                   std::move(body));
 }
 
 }  // namespace aster::inline v0

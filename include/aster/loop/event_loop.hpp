@@ -19,8 +19,8 @@
 #include <source_location>
 #include <string_view>
 #include <thread>
-#include <typeindex>
 #include <type_traits>
+#include <typeindex>
 #include <utility>
 #include <vector>
 
@@ -359,7 +359,7 @@ class ASTER_API EventLoop {
   bool remove_fd_callback(native_socket fd, unsigned event);
   Service*& service_slot(std::type_index type);
 
-  Scheduler* scheduler_;  // One reference.
+  Scheduler* scheduler_;                // One reference.
   std::unique_ptr<IoBackend> backend_;  // Null once closed.
   bool running_ = false;
   bool stopping_ = false;
@@ -367,8 +367,8 @@ class ASTER_API EventLoop {
   bool last_turn_ran_ = false;
   std::uint32_t turns_since_poll_ = 0;
   std::uint64_t cycles_at_poll_ = 0;
-  std::thread::id thread_;  // While running.
-  std::uint32_t generation_;  // The fork count when it was made.
+  std::thread::id thread_;                     // While running.
+  std::uint32_t generation_;                   // The fork count when it was made.
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
   TaskFactory task_factory_;
   std::vector<std::unique_ptr<FdEntry>> fds_;  // By descriptor; null where none is watched.

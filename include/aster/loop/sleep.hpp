@@ -22,7 +22,8 @@ class ASTER_API SleepAwaiter : Waiter, Timer {
   using aster_awaiter = void;
   explicit SleepAwaiter(Duration delay) noexcept : Timer(&timer_ops), delay_(delay) {}
   ~SleepAwaiter() {
-    if (stage_ == Stage::waiting) [[unlikely]] withdraw();
+    if (stage_ == Stage::waiting) [[unlikely]]
+      withdraw();
   }
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }

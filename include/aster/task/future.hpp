@@ -209,7 +209,8 @@ class ASTER_API FutureAwaiterBase : public Waiter {
       // Of two cancellations the future's own is what the task sees (TASK-28).
       if (!future_->is_cancelled() || !driver_->settle_cancel()) driver_->throw_pending();
     }
-    if (future_->is_cancelled()) [[unlikely]] future_->throw_cancelled();
+    if (future_->is_cancelled()) [[unlikely]]
+      future_->throw_cancelled();
     future_->mark_retrieved();
   }
 
@@ -381,10 +382,9 @@ class Future : public detail::FutureTag {
   template <std::invocable<Future> F>
   CallbackId add_done_callback(F&& callback) {
     // The future is alive when its callbacks run: the queued call holds it.
-    return state().add_callback(
-        [raw = &state(), callback = std::forward<F>(callback)]() mutable {
-          callback(Future(detail::StateRef<detail::FutureBase>::share(*raw)));
-        });
+    return state().add_callback([raw = &state(), callback = std::forward<F>(callback)]() mutable {
+      callback(Future(detail::StateRef<detail::FutureBase>::share(*raw)));
+    });
   }
   /// Takes a callback out that has not been queued yet; the number removed, 0 or 1.
   std::size_t remove_done_callback(CallbackId id) noexcept { return state().remove_callback(id); }

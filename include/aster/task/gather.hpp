@@ -41,8 +41,7 @@ class ASTER_API GatherCore : public ChildOwner {
   void child_done(ChildWatch& watch) override;
 
  protected:
-  explicit GatherCore(bool errors_are_results) noexcept
-      : errors_are_results_(errors_are_results) {}
+  explicit GatherCore(bool errors_are_results) noexcept : errors_are_results_(errors_are_results) {}
   ~GatherCore() = default;
   [[nodiscard]] virtual bool outer_done() const noexcept = 0;
   virtual void fail(std::exception_ptr error) = 0;
@@ -56,9 +55,9 @@ class ASTER_API GatherCore : public ChildOwner {
 };
 
 template <class T>
-using GatherValue = std::conditional_t<std::is_void_v<T>, std::monostate,
-                                       std::conditional_t<std::is_reference_v<T>,
-                                                          std::remove_cvref_t<T>, T>>;
+using GatherValue =
+    std::conditional_t<std::is_void_v<T>, std::monostate,
+                       std::conditional_t<std::is_reference_v<T>, std::remove_cvref_t<T>, T>>;
 
 /// The result of a child that is done, moved out when nobody else holds it.
 template <class T>
@@ -225,8 +224,8 @@ template <class... A>
   requires(sizeof...(A) > 0 && (awaitable<A> && ...))
 auto gather(A&&... values) {
   using Result = std::tuple<detail::GatherValue<detail::ResultOf<std::remove_cvref_t<A>>>...>;
-  return detail::gather_tuple<Result, detail::CollectTuple>(
-      false, std::source_location::current(), std::forward<A>(values)...);
+  return detail::gather_tuple<Result, detail::CollectTuple>(false, std::source_location::current(),
+                                                            std::forward<A>(values)...);
 }
 
 /// The same, where each result is an `Outcome` that may hold an exception.

@@ -151,7 +151,7 @@ class ASTER_API Scheduler {
   bool closed_ = false;
   bool debug_ = false;
   bool has_task_factory_ = false;
-  std::uint32_t references_ = 1;  // The loop's own, and one for each future.
+  std::uint32_t references_ = 1;                   // The loop's own, and one for each future.
   detail::IntrusiveList<detail::TaskBase> tasks_;  // All that have not ended; one reference each.
   detail::IntrusiveList<detail::Report> reports_;
   detail::IntrusiveList<detail::Report> kept_;

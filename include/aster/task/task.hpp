@@ -247,9 +247,8 @@ template <class T>
 inline constexpr bool is_coroutine<Coroutine<T>> = true;
 
 template <class F, class... Args>
-concept CoroutineFunction =
-    std::invocable<F&, Args...> &&
-    is_coroutine<std::remove_cvref_t<std::invoke_result_t<F&, Args...>>>;
+concept CoroutineFunction = std::invocable<F&, Args...> &&
+                            is_coroutine<std::remove_cvref_t<std::invoke_result_t<F&, Args...>>>;
 
 template <class F, class... Args>
 using CoroutineValue = typename std::invoke_result_t<F&, Args...>::value_type;
@@ -276,7 +275,8 @@ template <class T>
                             const TaskOptions& options) {
   scheduler.require_open("create_task");
   TaskOptions actual = options;
-  if (scheduler.has_task_factory()) [[unlikely]] scheduler.apply_task_factory(actual);
+  if (scheduler.has_task_factory()) [[unlikely]]
+    scheduler.apply_task_factory(actual);
   // The coroutine is taken last: until then an error leaves it to its owner.
   auto* state = make_in_frame<TaskState<T>>(scheduler, actual);
   StateRef<FutureBase> owner(state);

@@ -24,6 +24,7 @@ void GatherCore::start() {
 
 bool GatherCore::cancel_children(const std::string& message) noexcept {
   bool accepted = false;
+  cancelling_ = true;
   for (ChildWatch& watch : children_) {
     if (watch.child().is_done()) continue;
     std::string text;
@@ -33,6 +34,7 @@ bool GatherCore::cancel_children(const std::string& message) noexcept {
     }
     if (watch.child().cancel(std::move(text))) accepted = true;
   }
+  cancelling_ = false;
   if (accepted) cancel_requested_ = true;
   return accepted;
 }

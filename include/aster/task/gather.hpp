@@ -43,6 +43,7 @@ class ASTER_API GatherCore : public ChildOwner {
  protected:
   explicit GatherCore(bool errors_are_results) noexcept : errors_are_results_(errors_are_results) {}
   ~GatherCore() = default;
+  [[nodiscard]] bool is_cancelling() const noexcept { return cancelling_; }
   [[nodiscard]] virtual bool outer_done() const noexcept = 0;
   virtual void fail(std::exception_ptr error) = 0;
   virtual void succeed() = 0;
@@ -52,6 +53,7 @@ class ASTER_API GatherCore : public ChildOwner {
   std::size_t done_count_ = 0;
   bool errors_are_results_;
   bool cancel_requested_ = false;
+  bool cancelling_ = false;  // `cancel_children` is running.
 };
 
 template <class T>
@@ -96,7 +98,10 @@ class GatherState final : public FutureState<Result>, public GatherCore {
         handles_(std::move(children)) {}
 
   bool cancel(std::string&& message) noexcept override {
-    return !this->is_done() && cancel_children(message);
+    if (this->is_done()) return false;
+    // Reached again through its own children, which await it: the circle ends here.
+    if (is_cancelling()) return FutureBase::cancel(std::move(message));
+    return cancel_children(message);
   }
   void retain() noexcept override { this->add_reference(); }
   void release() noexcept override { this->release_reference(); }

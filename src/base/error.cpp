@@ -120,6 +120,13 @@ std::string describe_or_throw(const std::exception_ptr& error) {
   } catch (const CancelledError& e) {
     return *e.what() != '\0' ? std::string("aster::CancelledError: ") + e.what()
                              : std::string("aster::CancelledError");
+  } catch (const ExceptionGroup& group) {
+    std::string text = type_name(typeid(group)) + ": " + group.what() + ": ";
+    for (const std::exception_ptr& member : group.exceptions()) {
+      if (&member != &group.exceptions().front()) text += "; ";
+      text += describe_or_throw(member);
+    }
+    return text;
   } catch (const BaseError& e) {
     return type_name(typeid(e)) + (*e.what() != '\0' ? std::string(": ") + e.what() : "");
   } catch (const std::exception& e) {

@@ -62,6 +62,7 @@ void detail::note_left(const std::exception_ptr& error, const std::source_locati
     record->count = 0;
   }
   if (goes_on && record->count < sites_max) record->sites[record->count++] = site;
+  records.thrown_again = nullptr;  // The next await says so again, or this is another.
 }
 
 std::vector<std::source_location> await_path(const std::exception_ptr& error) {

@@ -14,12 +14,14 @@
 #include <aster/loop/event_loop.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <string>
 #include <utility>
 
+#include <fcntl.h>
 #include <pthread.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -206,7 +208,13 @@ EventLoop::FdEntry& EventLoop::fd_entry(native_socket fd, const char* call) {
     throw RuntimeError(std::string(call) + ": File descriptor " + std::to_string(fd) +
                        " is used by transport");
   }
-  if (index >= fds_.size()) fds_.resize(index + 1);
+  if (index >= fds_.size()) {
+    // Only a descriptor that exists may size the table.
+    if (::fcntl(fd, F_GETFD) < 0) {
+      detail::throw_system_error(errno, std::string(call) + " of descriptor " + std::to_string(fd));
+    }
+    fds_.resize(index + 1);
+  }
   if (fds_[index] == nullptr) fds_[index] = std::make_unique<FdEntry>(fd);
   return *fds_[index];
 }

@@ -94,20 +94,19 @@ void CompletionState::stop() noexcept {
   if (deadline_ != nullptr && deadline_->armed) scheduler_.withdraw(*deadline_);
   deadline_.reset();
   for (ChildWatch& child : children_) child.stop();
+  done_.clear();
+  given_count_ = children_.size();
+  waiters_.wake_all();
 }
 
 void CompletionState::child_done(ChildWatch& watch) {
-  if (timed_out_) return;  // In the same turn, but too late.
+  // Too late, in the same turn: the time is over, or nobody wants more.
+  if (timed_out_ || given_count_ == children_.size()) return;
   done_.push_back(StateRef<FutureBase>::share(watch.child()));
   waiters_.wake_one();
 }
 
 Coroutine<StateRef<FutureBase>> CompletionState::next() {
-  struct Hold {
-    CompletionState& state;
-    explicit Hold(CompletionState& held) noexcept : state(held) { state.retain(); }
-    ~Hold() { state.release(); }
-  } hold(*this);
   while (done_.empty()) {
     if (given_count_ == children_.size()) co_return StateRef<FutureBase>();
     if (timed_out_) {

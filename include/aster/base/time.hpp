@@ -23,7 +23,7 @@ using TimePoint = std::chrono::steady_clock::time_point;
 
 /// A length of time made from any duration; what options hold.
 ///
-///     co_await open_connection(host, port, {.happy_eyeballs_delay = 250ms});
+///     auto waited = co_await wait(tasks, {.timeout = 250ms});
 class Delay {
  public:
   /// A delay of nothing.

@@ -108,7 +108,7 @@ class ASTER_API CompletionState final : public ChildOwner {
 
   void watch(FutureBase& future);
   void start(Duration timeout);
-  /// No more is wanted.
+  /// No more is wanted: nothing is left to be given out.
   void stop() noexcept;
   /// The next one that is done, null when all were given out; TimeoutError when
   /// the time is over.
@@ -182,11 +182,26 @@ class AsCompleted {
   /// The next task that is done, nothing when all have been given out. Once what had
   /// ended before the deadline is given out, a TimeoutError for each task that had
   /// not; those keep running.
-  Coroutine<std::optional<Handle>> next() { return next_of(state_); }
+  Coroutine<std::optional<Handle>> next() { return next_of(Hold(*state_)); }
 
  private:
-  static Coroutine<std::optional<Handle>> next_of(detail::CompletionState* state) {
-    detail::StateRef<detail::FutureBase> found = co_await state->next();
+  /// Keeps the state for a `next` that outlives its `AsCompleted`.
+  class Hold {
+   public:
+    explicit Hold(detail::CompletionState& state) noexcept : state_(&state) { state.retain(); }
+    Hold(Hold&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+    Hold& operator=(Hold&&) = delete;
+    ~Hold() {
+      if (state_ != nullptr) state_->release();
+    }
+    [[nodiscard]] detail::CompletionState& state() const noexcept { return *state_; }
+
+   private:
+    detail::CompletionState* state_;
+  };
+
+  static Coroutine<std::optional<Handle>> next_of(Hold hold) {
+    detail::StateRef<detail::FutureBase> found = co_await hold.state().next();
     if (!found) co_return std::nullopt;
     co_return detail::Access::make<Handle>(std::move(found));
   }

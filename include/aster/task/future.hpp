@@ -129,11 +129,13 @@ class FutureState : public FutureBase {
 
   template <class... Args>
   void set_result(Args&&... args) {
+    scheduler().check_thread("set_result");
     if (is_done()) throw_already_done("set_result");
     result_.emplace(std::forward<Args>(args)...);
     complete(State::finished, false);
   }
   void set_error(std::exception_ptr error) {
+    scheduler().check_thread("set_exception");
     if (is_done()) throw_already_done("set_exception");
     result_.set_error(std::move(error));
     complete(State::finished, true);
@@ -355,7 +357,7 @@ class Future : public detail::FutureTag {
 
   /// Completes it with a value; InvalidStateError when done already.
   template <class... Args>
-    requires(std::is_void_v<T> ? sizeof...(Args) == 0 : true)
+    requires(std::is_void_v<T> == (sizeof...(Args) == 0))
   void set_result(Args&&... args) {
     settable("set_result").set_result(std::forward<Args>(args)...);
   }

@@ -99,6 +99,13 @@ class ASTER_API Scheduler {
     }
   }
 
+  /// In debug mode, throws RuntimeError when this is not the loop's thread. For calls
+  /// that make sense on a closed loop too.
+  void check_thread(const char* call) const {
+    if (debug_ && !closed_) [[unlikely]]
+      check_open(call);
+  }
+
   /// Posts from any thread; see `Inbox`.
   [[nodiscard]] const std::shared_ptr<detail::Inbox>& inbox() const noexcept { return inbox_; }
 

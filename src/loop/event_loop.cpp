@@ -14,14 +14,12 @@
 #include <aster/loop/event_loop.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <string>
 #include <utility>
 
-#include <fcntl.h>
 #include <pthread.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -208,15 +206,9 @@ EventLoop::FdEntry& EventLoop::fd_entry(native_socket fd, const char* call) {
     throw RuntimeError(std::string(call) + ": File descriptor " + std::to_string(fd) +
                        " is used by transport");
   }
-  if (index >= fds_.size()) {
-    // Only a descriptor that exists may size the table.
-    if (::fcntl(fd, F_GETFD) < 0) {
-      detail::throw_system_error(errno, std::string(call) + " of descriptor " + std::to_string(fd));
-    }
-    fds_.resize(index + 1);
-  }
-  if (fds_[index] == nullptr) fds_[index] = std::make_unique<FdEntry>(fd);
-  return *fds_[index];
+  std::unique_ptr<FdEntry>& slot = fds_[fd];
+  if (slot == nullptr) slot = std::make_unique<FdEntry>(fd);
+  return *slot;
 }
 
 void EventLoop::set_fd_callback(native_socket fd, unsigned event, Function<void()> callback) {
@@ -230,21 +222,22 @@ void EventLoop::set_fd_callback(native_socket fd, unsigned event, Function<void(
   if (result < 0) {
     entry.slot(event) = former;
     FdCallback::remove(fresh);
-    if (entry.events() == 0) fds_[static_cast<std::size_t>(fd)].reset();
+    if (entry.events() == 0) fds_.erase(fd);
     detail::throw_system_error(-result, std::string(call) + " of descriptor " + std::to_string(fd));
   }
   FdCallback::remove(former);
 }
 
 bool EventLoop::remove_fd_callback(native_socket fd, unsigned event) {
-  const auto index = static_cast<std::size_t>(fd);
-  if (is_closed() || fd < 0 || index >= fds_.size() || fds_[index] == nullptr) return false;
-  FdEntry& entry = *fds_[index];
+  if (is_closed()) return false;
+  const auto found = fds_.find(fd);
+  if (found == fds_.end()) return false;
+  FdEntry& entry = *found->second;
   FdCallback* callback = std::exchange(entry.slot(event), nullptr);
   if (callback == nullptr) return false;
   // A descriptor closed too early cannot be watched any longer, which is as wished.
   static_cast<void>(backend_->set_watch(fd, entry.events(), entry));
-  if (entry.events() == 0) fds_[index].reset();
+  if (entry.events() == 0) fds_.erase(found);
   FdCallback::remove(callback);
   return true;
 }
@@ -333,10 +326,8 @@ void EventLoop::close() {
   for (std::size_t i = services_.size(); i > 0; --i) services_[i - 1]->close();
   while (!services_.empty()) services_.pop_back();
   service_index_.clear();
-  for (auto& entry : fds_) {
-    if (entry != nullptr) static_cast<void>(backend_->set_watch(entry->fd, 0, *entry));
-    entry.reset();
-  }
+  for (auto& [fd, entry] : fds_) static_cast<void>(backend_->set_watch(fd, 0, *entry));
+  fds_.clear();
   drop_ready();
   while (!scheduler.reports_.empty()) {
     try {

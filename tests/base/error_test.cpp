@@ -130,9 +130,11 @@ TEST(ExceptionGroup, SplitKeepsTheShapeOfNestedGroups) {
   auto [values, rest] = group.split<ValueError>();
 
   ASSERT_TRUE(values && rest);
-  EXPECT_EQ(texts(*values), (Texts{"aster::ExceptionGroup: inner (1 sub-exception)"}));
+  EXPECT_EQ(texts(*values),
+            (Texts{"aster::ExceptionGroup: inner (1 sub-exception): aster::ValueError: deep"}));
   EXPECT_EQ(texts(*rest),
-            (Texts{"aster::ExceptionGroup: inner (1 sub-exception)", "aster::TypeError: top"}));
+            (Texts{"aster::ExceptionGroup: inner (1 sub-exception): aster::TypeError: other",
+                   "aster::TypeError: top"}));
 }
 
 TEST(ExceptionGroup, SubgroupOfATypeThatIsNotThereIsNothing) {

@@ -466,7 +466,9 @@ TEST_F(Group, ErrorsOfAnInnerGroupNestInTheOuter) {
   const Texts errors = errors_of(body);
 
   ASSERT_EQ(errors.size(), 1U);  // TG-19
-  EXPECT_EQ(errors[0], "aster::ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)");
+  EXPECT_EQ(errors[0],
+            "aster::ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception): "
+            "aster::ValueError: deep");
   EXPECT_EQ(log, "outer child-cancelled ");
 }
 

@@ -16,9 +16,9 @@ namespace aster::inline v0 {
 ///     try { co_await work(); }
 ///     catch (...) { for (auto& site : await_path(std::current_exception())) log(site); }
 ///
-/// Kept for the last few exceptions of this thread and their first 16 awaits; empty
-/// for others, and while nothing but the throwing coroutine has been left. Costs
-/// nothing while nothing is thrown.
+/// Kept for the last few exceptions of this thread that have left a coroutine, and
+/// their first 16 awaits; of others the answer means nothing. Costs nothing while
+/// nothing is thrown.
 [[nodiscard]] ASTER_API std::vector<std::source_location> await_path(
     const std::exception_ptr& error);
 

@@ -21,6 +21,7 @@
 #include <thread>
 #include <type_traits>
 #include <typeindex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -371,7 +372,7 @@ class ASTER_API EventLoop {
   std::uint32_t generation_;                   // The fork count when it was made.
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
   TaskFactory task_factory_;
-  std::vector<std::unique_ptr<FdEntry>> fds_;  // By descriptor; null where none is watched.
+  std::unordered_map<native_socket, std::unique_ptr<FdEntry>> fds_;  // Watched by the user.
   std::vector<bool> transport_fds_;
   std::vector<std::unique_ptr<Service>> services_;  // In order of creation.
   std::vector<std::pair<std::type_index, Service*>> service_index_;

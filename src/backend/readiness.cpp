@@ -56,7 +56,7 @@ constexpr unsigned attempts_max = 32;
 
 // The lent buffer: stays in the second-level cache, and a larger one made no echo
 // faster.
-constexpr std::size_t lent_size = 64 * 1024;
+constexpr std::size_t lent_size = std::size_t{64} * 1024;
 
 bool is_read(Operation::Kind kind) noexcept {
   return kind == Operation::Kind::recv || kind == Operation::Kind::accept ||

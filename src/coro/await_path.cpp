@@ -33,7 +33,7 @@ constinit thread_local Records records{};
 const void* object_of(const std::exception_ptr& error) noexcept {
   static_assert(sizeof(std::exception_ptr) == sizeof(void*));
   const void* object = nullptr;
-  std::memcpy(&object, static_cast<const void*>(&error), sizeof object);
+  std::memcpy(static_cast<void*>(&object), static_cast<const void*>(&error), sizeof object);
   return object;
 }
 

@@ -10,7 +10,7 @@ Coroutine<> WaitState::run(WaitState* state, Duration timeout) {
   struct Release {
     WaitState* state;
     TimerHandle timer;
-    Release(WaitState* owned) noexcept : state(owned) {}
+    explicit Release(WaitState* owned) noexcept : state(owned) {}
     ~Release() {
       timer.cancel();
       for (ChildWatch& child : state->children_) child.stop();

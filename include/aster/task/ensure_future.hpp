@@ -26,7 +26,7 @@ template <class A>
 auto as_coroutine(A&& value) {
   using Plain = std::remove_cvref_t<A>;
   if constexpr (is_coroutine<Plain>) {
-    return Plain(std::move(value));
+    return Plain(std::move(value));  // NOLINT(bugprone-move-forwarding-reference): used up.
   } else if constexpr (std::is_move_constructible_v<Plain> &&
                        (std::is_rvalue_reference_v<A&&> || std::is_copy_constructible_v<Plain>)) {
     return wrap_awaitable<Plain>(std::forward<A>(value));

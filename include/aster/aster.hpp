@@ -29,6 +29,7 @@
 #include <aster/coro/with.hpp>
 // task
 #include <aster/task/child_watch.hpp>
+#include <aster/task/context.hpp>
 #include <aster/task/done_awaiter.hpp>
 #include <aster/task/ensure_future.hpp>
 #include <aster/task/exception_context.hpp>

@@ -54,6 +54,7 @@ InvalidStateError::~InvalidStateError() = default;
 SendfileNotAvailableError::~SendfileNotAvailableError() = default;
 IncompleteReadError::~IncompleteReadError() = default;
 LimitOverrunError::~LimitOverrunError() = default;
+LookupError::~LookupError() = default;
 StopAsyncIteration::~StopAsyncIteration() = default;
 BrokenExecutor::~BrokenExecutor() = default;
 BrokenThreadPool::~BrokenThreadPool() = default;

@@ -112,7 +112,10 @@ void Scheduler::call_exception_handler(const ExceptionContext& context) {
 class EventLoop::FdCallback final : public detail::Runnable {
  public:
   explicit FdCallback(EventLoop& loop, Function<void()>&& function)
-      : Runnable(&ops), loop_(loop), function_(std::move(function)) {}
+      : Runnable(&ops),
+        loop_(loop),
+        context_(loop.scheduler_->current_context()),
+        function_(std::move(function)) {}
 
   void queue() noexcept {
     if (queued_) return;
@@ -146,6 +149,7 @@ class EventLoop::FdCallback final : public detail::Runnable {
         if (self.removed_ && !self.queued_) delete &self;
       }
     } guard{self};
+    const detail::ContextEntry context(self.loop_.scheduler_->context_cell(), self.context_);
     try {
       self.function_();
     } catch (const BaseError&) {
@@ -163,6 +167,7 @@ class EventLoop::FdCallback final : public detail::Runnable {
   }
 
   EventLoop& loop_;
+  detail::ContextSlot context_;
   Function<void()> function_;
   bool queued_ = false;
   bool running_ = false;
@@ -368,6 +373,7 @@ class EventLoop::Running {
     loop_.running_ = true;
     loop_.thread_ = std::this_thread::get_id();
     detail::running_scheduler() = loop_.scheduler_;
+    loop_.scheduler_->context_cell_ = &detail::context_cell();
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -375,6 +381,7 @@ class EventLoop::Running {
     loop_.running_ = false;
     loop_.stopping_ = false;
     loop_.thread_ = {};
+    loop_.scheduler_->context_cell_ = nullptr;
     detail::running_scheduler() = nullptr;
   }
 

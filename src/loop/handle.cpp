@@ -31,6 +31,7 @@ void HandleState::run_and_release() {
     HandleState* self;
     ~Discard() { self->discard(); }
   } discard_after{this};
+  const ContextEntry context(scheduler_->context_cell(), context_);
   try {
     invoke();
   } catch (const BaseError&) {
@@ -87,6 +88,7 @@ void SharedHandleState::run_and_release() {
       self->stage_.notify_all();
     }
   } finish{this};
+  const ContextEntry context(context_cell(), context_);
   try {
     invoke();
   } catch (const BaseError&) {

@@ -159,6 +159,7 @@ EventLoop& Runner::get_loop() {
       made_current_ = true;
     }
     if (options_.debug) loop_->set_debug(*options_.debug);
+    context_ = copy_context();
   }
   return *loop_;
 }

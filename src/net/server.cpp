@@ -141,6 +141,7 @@ ServerState::ServerState(EventLoop& loop, std::shared_ptr<ClientHandler> handler
                          ServerOptions options)
     : loop_(loop),
       scheduler_(&loop.scheduler()),
+      context_(scheduler_->current_context()),
       backend_(&loop.backend()),
       handler_(std::move(handler)),
       options_(options),
@@ -280,6 +281,7 @@ void ServerState::report_shortage() {
 }
 
 void ServerState::deliver() {
+  const ContextEntry context(scheduler_->context_cell(), context_);
   if (shortage_ != 0) report_shortage();
   while (!accepted_.empty()) {
     StateRef<StreamLink> link = std::move(accepted_.front());

@@ -78,6 +78,7 @@ class ServerState final : public ListNode {
 
   EventLoop& loop_;
   Scheduler* scheduler_;
+  ContextSlot context_;  // That `start_server` was called in; its handlers get copies.
   IoBackend* backend_;
   std::shared_ptr<ClientHandler> handler_;
   ServerOptions options_;

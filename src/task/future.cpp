@@ -11,8 +11,11 @@ namespace {
 /// queued; holds the future while queued.
 class Callback final : public Runnable {
  public:
-  Callback(FutureBase& future, CallbackId id, Function<void()>&& function)
-      : Runnable(&ops), future_(&future), function_(std::move(function)) {
+  Callback(FutureBase& future, CallbackId id, ContextSlot&& context, Function<void()>&& function)
+      : Runnable(&ops),
+        future_(&future),
+        context_(std::move(context)),
+        function_(std::move(function)) {
     link.target_ = this;
     link.id_ = id;
     link.owner_ = this;
@@ -36,6 +39,7 @@ class Callback final : public Runnable {
       Callback* callback;
       ~Guard() { destroy_in_frame(callback); }
     } guard{&callback};
+    const ContextEntry context(future->scheduler().context_cell(), callback.context_);
     try {
       callback.function_();
     } catch (const BaseError&) {
@@ -57,6 +61,7 @@ class Callback final : public Runnable {
   }
 
   FutureBase* future_;
+  ContextSlot context_;
   Function<void()> function_;
 };
 
@@ -98,10 +103,12 @@ void FutureBase::complete(State state, bool unretrieved_error) noexcept {
   }
 }
 
-CallbackId FutureBase::add_callback(Function<void()> function) {
+CallbackId FutureBase::add_callback(Function<void()> function, const Context* context) {
   scheduler_->require_open("add_done_callback");
   const CallbackId id = next_callback_id();
-  auto* callback = make_in_frame<Callback>(*this, id, std::move(function));
+  auto* callback = make_in_frame<Callback>(
+      *this, id, context != nullptr ? context->slot() : ContextSlot(scheduler_->current_context()),
+      std::move(function));
   if (is_done()) {
     callback->hold();
     scheduler_->post(*callback);
@@ -197,6 +204,9 @@ void FutureBase::last_reference_gone() noexcept {
 
 void FutureBase::tell(Scheduler& scheduler) {
   StateRef<FutureBase> self(this);
+  ContextSlot none;
+  const ContextEntry context(scheduler.context_cell(),
+                             is_task() ? as_task()->context_slot() : none);  // ERR-5.
   scheduler.call_exception_handler(
       {is_task() ? "Task exception was never retrieved" : "Future exception was never retrieved",
        stored_error(),

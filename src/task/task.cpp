@@ -50,7 +50,9 @@ const DriverOps TaskBase::driver_ops{
 TaskBase::TaskBase(Scheduler& scheduler, const TaskOptions& options)
     : FutureBase(scheduler, Kind::task, options.source),
       Driver(driver_ops, scheduler.ready_),
-      number_(last_task_number.fetch_add(1, std::memory_order_relaxed) + 1) {
+      number_(last_task_number.fetch_add(1, std::memory_order_relaxed) + 1),
+      context_(options.context != nullptr ? options.context->slot()
+                                          : ContextSlot(scheduler.current_context())) {
   if (!options.name.empty()) name_ = new std::string(options.name);
 }
 
@@ -81,7 +83,12 @@ void TaskBase::step() {
     }
   }
   Scheduler::Enter enter(scheduler, *this);
-  if (resume()) {
+  bool ended;
+  {
+    const ContextEntry context(scheduler.context_cell(), context_);
+    ended = resume();
+  }
+  if (ended) {
     finish();
   } else if ((flags_ & must_cancel) != 0 && waiter_ != nullptr &&
              waiter_->cancel(*this, FutureBase::message())) {
@@ -186,6 +193,8 @@ int TaskBase::uncancel() noexcept {
   }
   return static_cast<int>(cancel_count_);
 }
+
+Context TaskBase::context() { return Context(context_); }
 
 std::string TaskBase::name() const {
   return name_ != nullptr ? *name_ : "Task-" + std::to_string(number_);

@@ -71,6 +71,13 @@ class ASTER_API TypeError : public Error {
   ~TypeError() override;
 };
 
+/// What was asked for is not there: a context variable without a value.
+class ASTER_API LookupError : public Error {
+ public:
+  using Error::Error;
+  ~LookupError() override;
+};
+
 /// A call that is not possible in the present state: loop closed, loop already
 /// running, no running loop, coroutine awaited twice.
 class ASTER_API RuntimeError : public Error {

@@ -16,7 +16,10 @@ namespace detail {
 
 template <class R, class Call>
 Coroutine<R> call_in_thread(Call call) {
-  Future<R> future = get_running_loop().run_in_executor(nullptr, std::move(call));
+  Future<R> future = get_running_loop().run_in_executor(
+      nullptr, [context = copy_context(), call = std::move(call)]() mutable -> R {
+        return context.run(std::move(call));
+      });
   co_return co_await std::move(future);
 }
 
@@ -27,9 +30,9 @@ Coroutine<R> call_in_thread(Call call) {
 ///
 ///     std::string text = co_await to_thread(read_whole_file, path);
 ///
-/// Function and arguments are copied or moved at the call; nothing is submitted
-/// until it is awaited. Cancelled before it begins, the function does not run; later
-/// it runs on and its result is dropped. What it throws is thrown here.
+/// It runs in a copy of the current context. Function and arguments are copied or moved at the
+/// call; nothing is submitted until it is awaited. Cancelled before it begins, the function does
+/// not run; later it runs on and its result is dropped. What it throws is thrown here.
 template <class F, class... Args>
   requires(std::invocable<std::decay_t<F>, std::decay_t<Args>...>)
 auto to_thread(F&& function, Args&&... args)

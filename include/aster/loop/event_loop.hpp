@@ -116,10 +116,14 @@ class ASTER_API EventLoop {
   template <std::invocable F>
   Handle call_soon(F&& callback, std::source_location source = std::source_location::current()) {
     scheduler_->require_open("call_soon");
-    auto* state = make_handle(std::forward<F>(callback), source);
-    state->add_reference();
-    scheduler_->post(*state);
-    return Handle(state);
+    return queue(make_handle(std::forward<F>(callback), inherited_context(), source));
+  }
+  /// The same in `context` instead of a copy of the current one.
+  template <std::invocable F>
+  Handle call_soon(F&& callback, const Context& context,
+                   std::source_location source = std::source_location::current()) {
+    scheduler_->require_open("call_soon");
+    return queue(make_handle(std::forward<F>(callback), context.slot(), source));
   }
 
   /// Calls `callback()` after `delay`, never earlier: negative is due now,
@@ -131,18 +135,29 @@ class ASTER_API EventLoop {
     const Duration length = delay.checked("call_later");
     return call_at(detail::add_saturated(time(), length), std::forward<F>(callback), source);
   }
+  /// The same in `context` instead of a copy of the current one.
+  template <std::invocable F>
+  TimerHandle call_later(Delay delay, F&& callback, const Context& context,
+                         std::source_location source = std::source_location::current()) {
+    scheduler_->require_open("call_later");
+    const Duration length = delay.checked("call_later");
+    return call_at(detail::add_saturated(time(), length), std::forward<F>(callback), context,
+                   source);
+  }
 
   /// Calls `callback()` when `time()` has reached `when`.
   template <std::invocable F>
   TimerHandle call_at(TimePoint when, F&& callback,
                       std::source_location source = std::source_location::current()) {
     scheduler_->require_open("call_at");
-    auto* state = make_handle(std::forward<F>(callback), source);
-    TimerHandle handle(state);
-    state->when = when;
-    scheduler_->call_at(*state, when);
-    state->add_reference();
-    return handle;
+    return schedule(make_handle(std::forward<F>(callback), inherited_context(), source), when);
+  }
+  /// The same in `context` instead of a copy of the current one.
+  template <std::invocable F>
+  TimerHandle call_at(TimePoint when, F&& callback, const Context& context,
+                      std::source_location source = std::source_location::current()) {
+    scheduler_->require_open("call_at");
+    return schedule(make_handle(std::forward<F>(callback), context.slot(), source), when);
   }
 
   /// Queues `callback()` from any thread and wakes the loop; in order for each
@@ -152,11 +167,16 @@ class ASTER_API EventLoop {
   ThreadsafeHandle call_soon_threadsafe(
       F&& callback, std::source_location source = std::source_location::current()) {
     check_callback<std::decay_t<F>>();
-    auto* state = detail::make_in_frame<detail::TypedSharedHandle<std::decay_t<F>>>(
-        source, std::forward<F>(callback));
-    ThreadsafeHandle handle(state);
-    post_threadsafe(*state);
-    return handle;
+    return queue_threadsafe(std::forward<F>(callback),
+                            detail::ContextSlot(detail::current_context()), source);
+  }
+  /// The same in `context` instead of a copy of the current one.
+  template <std::invocable F>
+  ThreadsafeHandle call_soon_threadsafe(
+      F&& callback, const Context& context,
+      std::source_location source = std::source_location::current()) {
+    check_callback<std::decay_t<F>>();
+    return queue_threadsafe(std::forward<F>(callback), context.slot(), source);
   }
 
   /// The loop's clock: monotonic; virtual on `testing::SimLoop`.
@@ -338,11 +358,36 @@ class ASTER_API EventLoop {
                   "create_task");
   }
   template <class F>
-  auto* make_handle(F&& callback, std::source_location source) {
+  detail::HandleState& make_handle(F&& callback, detail::ContextSlot&& context,
+                                   std::source_location source) {
     using Held = std::decay_t<F>;
     check_callback<Held>();
-    return static_cast<detail::HandleState*>(detail::make_in_frame<detail::TypedHandle<Held>>(
-        *scheduler_, source, std::forward<F>(callback)));
+    return *detail::make_in_frame<detail::TypedHandle<Held>>(*scheduler_, std::move(context),
+                                                             source, std::forward<F>(callback));
+  }
+  [[nodiscard]] detail::ContextSlot inherited_context() const noexcept {
+    return detail::ContextSlot(scheduler_->current_context());
+  }
+  Handle queue(detail::HandleState& state) noexcept {
+    state.add_reference();
+    scheduler_->post(state);
+    return Handle(&state);
+  }
+  TimerHandle schedule(detail::HandleState& state, TimePoint when) {
+    TimerHandle handle(&state);
+    state.when = when;
+    scheduler_->call_at(state, when);
+    state.add_reference();
+    return handle;
+  }
+  template <class F>
+  ThreadsafeHandle queue_threadsafe(F&& callback, detail::ContextSlot&& context,
+                                    std::source_location source) {
+    auto* state = detail::make_in_frame<detail::TypedSharedHandle<std::decay_t<F>>>(
+        std::move(context), source, std::forward<F>(callback));
+    ThreadsafeHandle handle(state);
+    post_threadsafe(*state);
+    return handle;
   }
   void post_threadsafe(detail::SharedHandleState& state);
   void check_can_run(const char* call) const;

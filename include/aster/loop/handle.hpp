@@ -4,6 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/time.hpp>
+#include <aster/task/context.hpp>
 #include <aster/task/scheduler.hpp>
 
 #include <atomic>
@@ -21,13 +22,17 @@ namespace detail {
 /// heap that holds it and one for each handle; not thread-safe.
 class ASTER_API HandleState : public Timer {
  public:
-  HandleState(Scheduler& scheduler, std::source_location source) noexcept
-      : Timer(&runnable_ops), scheduler_(&scheduler), source_(source) {
+  HandleState(Scheduler& scheduler, ContextSlot&& context, std::source_location source) noexcept
+      : Timer(&runnable_ops),
+        scheduler_(&scheduler),
+        context_(std::move(context)),
+        source_(source) {
     scheduler.add_reference();
   }
 
   void cancel() noexcept;
   [[nodiscard]] bool is_cancelled() const noexcept { return stage_ == Stage::cancelled; }
+  [[nodiscard]] ContextSlot& context() noexcept { return context_; }
 
   void add_reference() noexcept { ++references_; }
   void release_reference() noexcept {
@@ -50,6 +55,7 @@ class ASTER_API HandleState : public Timer {
   void drop_and_release() noexcept;
 
   Scheduler* scheduler_;
+  ContextSlot context_;
   std::uint32_t references_ = 1;
   enum class Stage : std::uint8_t { queued, cancelled, ran };
   Stage stage_ = Stage::queued;  // Once not queued, the callable is being or was destroyed.
@@ -60,8 +66,9 @@ template <class F>
 class TypedHandle final : public HandleState {
  public:
   template <class G>
-  TypedHandle(Scheduler& scheduler, std::source_location source, G&& callable)
-      : HandleState(scheduler, source), callable_(std::forward<G>(callable)) {}
+  TypedHandle(Scheduler& scheduler, ContextSlot&& context, std::source_location source,
+              G&& callable)
+      : HandleState(scheduler, std::move(context), source), callable_(std::forward<G>(callable)) {}
   TypedHandle(const TypedHandle&) = delete;
   TypedHandle& operator=(const TypedHandle&) = delete;
 
@@ -81,8 +88,8 @@ class TypedHandle final : public HandleState {
 /// A callback posted from another thread; atomic, as any thread may cancel it.
 class ASTER_API SharedHandleState : public Runnable {
  public:
-  explicit SharedHandleState(std::source_location source) noexcept
-      : Runnable(&runnable_ops), source_(source) {}
+  SharedHandleState(ContextSlot&& context, std::source_location source) noexcept
+      : Runnable(&runnable_ops), context_(std::move(context)), source_(source) {}
 
   void cancel() noexcept;
   [[nodiscard]] bool is_cancelled() const noexcept {
@@ -107,6 +114,7 @@ class ASTER_API SharedHandleState : public Runnable {
   std::atomic<std::uint32_t> references_{2};  // The queue's and the handle's.
   std::atomic<Stage> stage_{Stage::queued};
   std::atomic<std::thread::id> runner_{};
+  ContextSlot context_;
   std::source_location source_;
 };
 
@@ -114,8 +122,8 @@ template <class F>
 class TypedSharedHandle final : public SharedHandleState {
  public:
   template <class G>
-  TypedSharedHandle(std::source_location source, G&& callable)
-      : SharedHandleState(source), callable_(std::forward<G>(callable)) {}
+  TypedSharedHandle(ContextSlot&& context, std::source_location source, G&& callable)
+      : SharedHandleState(std::move(context), source), callable_(std::forward<G>(callable)) {}
   TypedSharedHandle(const TypedSharedHandle&) = delete;
   TypedSharedHandle& operator=(const TypedSharedHandle&) = delete;
 
@@ -172,6 +180,10 @@ class Handle : protected detail::HandleRef<detail::HandleState> {
   /// Whether `cancel` was called in time.
   [[nodiscard]] bool cancelled() const noexcept {
     return state_ != nullptr && state_->is_cancelled();
+  }
+  /// The context the callback runs in; an empty one when it refers to no callback.
+  [[nodiscard]] Context get_context() const {
+    return state_ != nullptr ? Context(state_->context()) : Context();
   }
 
  protected:

@@ -60,6 +60,8 @@ struct RunOptions {
 ///     int a = runner.run(first());
 ///     runner.run(second());
 ///
+/// All run in one context, a copy of the current one as it was at the first run.
+///
 /// The loop is made at first need and finished by `close` or the destructor (which
 /// logs what `close` would throw). Finishing cancels the tasks that are left, waits
 /// for them, shuts down generators and the default executor, closes the loop.
@@ -81,8 +83,17 @@ class ASTER_API Runner {
     requires(awaitable<A>)
   auto run(A&& main) -> await_result_t<A> {
     check("run");
-    EventLoop& loop = get_loop();
-    auto task = loop.create_task(detail::as_coroutine(std::forward<A>(main)));
+    get_loop();
+    return run(std::forward<A>(main), *context_);
+  }
+  /// The same in `context`.
+  template <class A>
+    requires(awaitable<A>)
+  auto run(A&& main, const Context& context) -> await_result_t<A> {
+    check("run");
+    TaskOptions options;
+    options.context = &context;
+    auto task = get_loop().create_task(detail::as_coroutine(std::forward<A>(main)), options);
     run_task(detail::Access::state(task));
     return task.take();
   }
@@ -100,6 +111,7 @@ class ASTER_API Runner {
 
   RunOptions options_;
   std::shared_ptr<EventLoop> loop_;
+  std::optional<Context> context_;  // Made with the loop.
   bool closed_ = false;
   bool made_current_ = false;
 };

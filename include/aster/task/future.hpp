@@ -77,7 +77,7 @@ class ASTER_API FutureBase : public Report {
   /// Queues `link`'s target when the future is done; it must not be yet.
   void add_link(DoneLink& link) noexcept { links_.push_back(link); }
   /// `Future::add_done_callback`: queued now when the future is done already.
-  CallbackId add_callback(Function<void()> callback);
+  CallbackId add_callback(Function<void()> callback, const Context* context);
   std::size_t remove_callback(CallbackId id) noexcept;
 
   /// The error, null when the result is a value; marks it as retrieved.
@@ -380,13 +380,16 @@ class Future : public detail::FutureTag {
   bool cancel(std::string message = {}) noexcept { return state().cancel(std::move(message)); }
 
   /// Calls `callback(future)` once it is done, from the loop, never inline; in the
-  /// order of registration. Gives an id for `remove_done_callback`.
+  /// order of registration, in a copy of the current context. Gives an id for
+  /// `remove_done_callback`.
   template <std::invocable<Future> F>
   CallbackId add_done_callback(F&& callback) {
-    // The future is alive when its callbacks run: the queued call holds it.
-    return state().add_callback([raw = &state(), callback = std::forward<F>(callback)]() mutable {
-      callback(Future(detail::StateRef<detail::FutureBase>::share(*raw)));
-    });
+    return add_callback<Future>(std::forward<F>(callback), nullptr);
+  }
+  /// The same in `context`.
+  template <std::invocable<Future> F>
+  CallbackId add_done_callback(F&& callback, const Context& context) {
+    return add_callback<Future>(std::forward<F>(callback), &context);
   }
   /// Takes a callback out that has not been queued yet; the number removed, 0 or 1.
   std::size_t remove_done_callback(CallbackId id) noexcept { return state().remove_callback(id); }
@@ -416,6 +419,15 @@ class Future : public detail::FutureTag {
 
  protected:
   friend struct detail::Access;
+  template <class Self, class F>
+  CallbackId add_callback(F&& callback, const Context* context) {
+    // The future is alive when its callbacks run: the queued call holds it.
+    return state().add_callback(
+        [raw = &state(), callback = std::forward<F>(callback)]() mutable {
+          callback(detail::Access::make<Self>(detail::StateRef<detail::FutureBase>::share(*raw)));
+        },
+        context);
+  }
   explicit Future(detail::StateRef<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
 
   [[nodiscard]] detail::FutureBase& state() const noexcept {

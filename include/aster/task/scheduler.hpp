@@ -6,6 +6,7 @@
 #include <aster/base/ready_queue.hpp>
 #include <aster/base/time.hpp>
 #include <aster/coro/driver.hpp>
+#include <aster/task/context.hpp>
 #include <aster/task/inbox.hpp>
 #include <aster/task/timer_queue.hpp>
 
@@ -117,6 +118,17 @@ class ASTER_API Scheduler {
   /// True when nothing is ready, from this thread or another.
   [[nodiscard]] bool is_idle() const noexcept { return ready_.empty() && !inbox_->maybe_full(); }
 
+  /// The context that what is made now inherits.
+  [[nodiscard]] const detail::ContextSlot& current_context() const noexcept {
+    if (context_cell_ == nullptr) return detail::current_context();
+    const detail::ContextSlot* const slot = *context_cell_;
+    return slot != nullptr ? *slot : detail::current_context();
+  }
+  /// Where this thread, which runs the loop, keeps what context is current.
+  [[nodiscard]] detail::ContextSlot*& context_cell() const noexcept {
+    return context_cell_ != nullptr ? *context_cell_ : detail::context_cell();
+  }
+
   /// The driver whose step is running; null inside plain callbacks.
   [[nodiscard]] detail::Driver* current() const noexcept { return current_; }
 
@@ -151,7 +163,8 @@ class ASTER_API Scheduler {
   detail::ReadyQueue batch_;  // What is left to run of the present turn; empty between turns.
   detail::TimerQueue timers_;
   detail::Driver* current_ = nullptr;
-  EventLoop* loop_;  // Null once the loop is destroyed.
+  detail::ContextSlot** context_cell_ = nullptr;  // Of the thread it runs in; else null.
+  EventLoop* loop_;                               // Null once the loop is destroyed.
   // The fork count of the loop's making; 0 when closed or in debug mode, so that one
   // comparison tells whether the slow check is due.
   std::uint32_t open_ = 0;

@@ -28,6 +28,9 @@ struct TaskOptions {
   std::string_view name = {};
   /// Runs the first step inside `create_task` when its loop is running.
   std::optional<bool> eager_start = {};
+  /// The context it runs in, itself and not a copy; null: a copy of the current one.
+  /// Read during the call only.
+  const Context* context = nullptr;
   /// Where the task was made, for reports.
   std::source_location source = std::source_location::current();
 };
@@ -59,6 +62,8 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   int uncancel() noexcept;
   [[nodiscard]] int cancelling() const noexcept { return static_cast<int>(cancel_count_); }
 
+  [[nodiscard]] Context context();
+  [[nodiscard]] ContextSlot& context_slot() noexcept { return context_; }
   [[nodiscard]] std::string name() const;
   void set_name(std::string_view name);
 
@@ -88,6 +93,7 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   std::uint64_t number_;
   std::uint32_t cancel_count_ = 0;
   bool started_ = false;
+  ContextSlot context_;
 };
 
 inline TaskBase* FutureBase::as_task() noexcept {
@@ -149,6 +155,9 @@ class Task : public Future<T> {
   /// How many cancel requests have not been taken back.
   [[nodiscard]] int cancelling() const noexcept { return task().cancelling(); }
 
+  /// The context it runs in: what is set there is seen by its next step.
+  [[nodiscard]] Context get_context() const { return task().context(); }
+
   /// Its name; "Task-N" when it was given none.
   [[nodiscard]] std::string get_name() const { return task().name(); }
   /// Renames it.
@@ -157,10 +166,12 @@ class Task : public Future<T> {
   /// Calls `callback(task)` once it is done; see `Future::add_done_callback`.
   template <std::invocable<Task> F>
   CallbackId add_done_callback(F&& callback) {
-    return this->state().add_callback(
-        [raw = &this->state(), callback = std::forward<F>(callback)]() mutable {
-          callback(Task(detail::StateRef<detail::FutureBase>::share(*raw)));
-        });
+    return this->template add_callback<Task>(std::forward<F>(callback), nullptr);
+  }
+  /// The same in `context`.
+  template <std::invocable<Task> F>
+  CallbackId add_done_callback(F&& callback, const Context& context) {
+    return this->template add_callback<Task>(std::forward<F>(callback), &context);
   }
 
   void set_result() = delete;
@@ -195,6 +206,8 @@ class ASTER_API AnyTask {
   int uncancel() noexcept { return state().as_task()->uncancel(); }
   /// As `Task::cancelling`.
   [[nodiscard]] int cancelling() const noexcept { return state().as_task()->cancelling(); }
+  /// As `Task::get_context`.
+  [[nodiscard]] Context get_context() const { return state().as_task()->context(); }
   /// As `Task::get_name`.
   [[nodiscard]] std::string get_name() const { return state().as_task()->name(); }
   /// As `Task::set_name`.

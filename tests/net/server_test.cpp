@@ -53,6 +53,31 @@ TEST_P(Servers, HandlersOfManyConnectionsRunAtOnce) {  // ST-2
   }());
 }
 
+ContextVar<std::string> tenant{"tenant", "none"};
+
+Coroutine<> tell_tenant(StreamReader, StreamWriter writer) {
+  writer.write(tenant.get() + "\n");
+  static_cast<void>(tenant.set("a handler's own"));
+  co_await writer.drain();
+}
+
+TEST_P(Servers, HandlersRunInCopiesOfTheContextOfStartServer) {  // CTX-7
+  run([]() -> Coroutine<> {
+    auto starting = [] {
+      auto scope = tenant.scoped("server");
+      return create_task(start_server(tell_tenant, "127.0.0.1", 0));
+    }();
+    Server server = co_await std::move(starting);
+    static_cast<void>(tenant.set("client"));
+    for (int i = 0; i < 2; ++i) {
+      std::string answer = co_await ask("127.0.0.1", port_of(server), "?");
+      EXPECT_EQ(answer, "server\n");
+    }
+    server.close();
+    co_await aster::wait_for(server.wait_closed(), 10s);
+  }());
+}
+
 TEST_P(Servers, EveryHostGetsItsOwnPort) {  // CON-15, CON-19
   run([]() -> Coroutine<> {
     std::vector<std::string> hosts{"127.0.0.1", "::1", "127.0.0.1"};

@@ -231,8 +231,6 @@ class ASTER_API ContextVarBase {
   std::uint64_t number_;  // Never reused.
 };
 
-/// What `ContextVar::set` replaced, for one `ContextVar::reset`: the counterpart of
-/// contextvars.Token. Thread rule: that of the context it was made in.
 template <class T>
 class Token;
 
@@ -315,6 +313,8 @@ class ContextVar final : public ContextVarBase {
   std::optional<T> default_;
 };
 
+/// What `ContextVar::set` replaced, for one `ContextVar::reset`: the counterpart of
+/// contextvars.Token. Thread rule: that of the context it was made in.
 template <class T>
 class [[nodiscard]] Token {
  public:

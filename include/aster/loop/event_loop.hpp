@@ -140,7 +140,12 @@ class ASTER_API EventLoop {
     auto* state = make_handle(std::forward<F>(callback), source);
     TimerHandle handle(state);
     state->when = when;
-    scheduler_->call_at(*state, when);
+    try {
+      scheduler_->call_at(*state, when);
+    } catch (...) {  // No memory for the timer.
+      handle.cancel();
+      throw;
+    }
     state->add_reference();
     return handle;
   }

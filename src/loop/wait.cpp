@@ -63,7 +63,7 @@ const RunnableOps CompletionState::Deadline::timer_ops{
       static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false;
     }};
 
-CompletionState::CompletionState(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
+CompletionState::CompletionState(Scheduler& scheduler) : scheduler_(scheduler) {}
 CompletionState::~CompletionState() {
   while (!done_.empty()) done_.pop_front();
 }

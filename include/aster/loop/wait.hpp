@@ -55,7 +55,7 @@ namespace detail {
 /// A wait for several futures without their types.
 class ASTER_API WaitState final : public ChildOwner {
  public:
-  WaitState(Scheduler& scheduler, ReturnWhen return_when) noexcept
+  WaitState(Scheduler& scheduler, ReturnWhen return_when)
       : scheduler_(scheduler), return_when_(return_when) {}
   WaitState(const WaitState&) = delete;
   WaitState& operator=(const WaitState&) = delete;
@@ -102,7 +102,7 @@ Coroutine<WaitResult<HandleValue<Handle>, Handle>> wait(std::vector<Handle> futu
 /// Futures that are handed out as they get done.
 class ASTER_API CompletionState final : public ChildOwner {
  public:
-  explicit CompletionState(Scheduler& scheduler) noexcept;
+  explicit CompletionState(Scheduler& scheduler);
   CompletionState(const CompletionState&) = delete;
   CompletionState& operator=(const CompletionState&) = delete;
 

@@ -14,7 +14,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <new>
 #include <ostream>
@@ -555,6 +557,49 @@ TEST(Refused, ATaskThatCannotBeMadeLetsGoOfItsCallable) {
     EXPECT_EQ(held.use_count(), 1) << granted;
     return refused;
   });
+}
+
+// Threads of a pool -------------------------------------------------------------------------
+
+TEST(WithoutMemory, APoolWithAStuckJobIsLeft) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  auto entered = std::make_shared<std::latch>(1);
+  auto may_end = std::make_shared<std::latch>(1);
+  ConcurrentFuture<> ended;
+  {
+    ThreadPoolExecutor pool{{.max_workers = 1, .thread_name_prefix = "a name that needs memory"}};
+    static_cast<void>(pool.submit([entered, may_end] {
+      entered->count_down();
+      may_end->wait();
+    }));
+    entered->wait();
+    const NoMemory none;
+
+    const ThreadPoolExecutor::Stuck stuck = pool.leave(true);
+
+    EXPECT_TRUE(stuck.threads.empty());  // There was no room for the name.
+    ended = pool.ended();
+  }  // Does not wait.
+  may_end->count_down();
+  ended.result();
+}
+
+TEST(WithoutMemory, ASlowLookUpIsLoggedWithoutItsName) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  const support::Logged logged;
+  EventLoop loop;
+  loop.set_debug(true);
+  loop.slow_callback_duration = Duration::zero();
+  loop.service<detail::ResolverService>().set_lookup(
+      [](const detail::AddressQuery&) -> std::vector<AddressInfo> {
+        support::refuse_one_after(0);  // The text of the message.
+        return {};
+      });
+
+  const auto found = loop.run_until_complete(loop.getaddrinfo("slow.example", 80));
+
+  EXPECT_TRUE(found.empty());
+  EXPECT_TRUE(logged.contains("a name look-up took long"));
 }
 
 }  // namespace

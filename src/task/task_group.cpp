@@ -25,7 +25,9 @@ class TaskGroupState final : public ChildOwner {
   std::exception_ptr base_error;
   IntrusiveList<Child> children;  // Not done, or their note is still queued.
   IntrusiveList<Child> failed;    // In the order of completion; their tasks keep the errors.
-  WaitList all_done;              // `exit` waits here for the last child.
+  WaitList all_done;              // The group's end waits here for the last child.
+  std::exception_ptr body_error;  // What `exit` was given.
+  Coroutine<bool> end;            // Made on entry: leaving must not need memory.
   std::uint32_t references = 1;
 
   void retain() noexcept override { ++references; }
@@ -146,22 +148,10 @@ void TaskGroup::cancel() noexcept {
   state_->cancel_parent();
 }
 
-Coroutine<TaskGroup&> TaskGroup::enter() {
-  TaskGroupState& state = *state_;
-  if (state.scheduler != nullptr) throw RuntimeError("TaskGroup has already been entered");
-  Scheduler& scheduler = detail::require_running("TaskGroup");
-  if (scheduler.current() == nullptr) {
-    throw RuntimeError("TaskGroup cannot determine the parent task");
-  }
-  state.scheduler = &scheduler;
-  state.parent = scheduler.current();
-  if (state.cancelled_early) cancel();
-  co_return *this;
-}
+namespace {
 
-Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
-  TaskGroupState& state = *state_;
-  state.exiting = true;
+Coroutine<bool> end_group(TaskGroupState& state) {
+  std::exception_ptr error = std::exchange(state.body_error, nullptr);
   std::exception_ptr cancellation;
   if (is_base_error(error) && state.base_error == nullptr) state.base_error = error;
   const bool body_cancelled = is_cancelled_error(error);
@@ -215,6 +205,30 @@ Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
     throw ExceptionGroup("unhandled errors in a TaskGroup", state.all_errors(error));
   }
   co_return true;
+}
+
+}  // namespace
+
+Coroutine<TaskGroup&> TaskGroup::enter() {
+  TaskGroupState& state = *state_;
+  if (state.scheduler != nullptr) throw RuntimeError("TaskGroup has already been entered");
+  Scheduler& scheduler = detail::require_running("TaskGroup");
+  if (scheduler.current() == nullptr) {
+    throw RuntimeError("TaskGroup cannot determine the parent task");
+  }
+  state.end = end_group(state);
+  state.scheduler = &scheduler;
+  state.parent = scheduler.current();
+  if (state.cancelled_early) cancel();
+  co_return *this;
+}
+
+Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
+  TaskGroupState& state = *state_;
+  if (state.scheduler == nullptr) throw RuntimeError("TaskGroup has not been entered");
+  state.exiting = true;
+  state.body_error = std::move(error);
+  return std::move(state.end);
 }
 
 }  // namespace aster::inline v0

@@ -198,11 +198,9 @@ TEST_P(CancelWithoutMemory, TheRequestAndItsWithdrawalAskForNone) {
   EXPECT_TRUE(task.cancelled());
 }
 
-// The runtime keeps a reserve for exceptions; leaving a group is a coroutine, which
-// may need memory of its own.
+// The runtime keeps a reserve for exceptions.
 TEST_P(CancelWithoutMemory, TheDeliveryArrivesFromTheRuntimesReserve) {
   ASTER_NEEDS_COUNTED_ALLOCATIONS();
-  if (GetParam().name.starts_with("group")) GTEST_SKIP() << "leaving a group takes a frame";
   std::string message = long_text;
   {
     const NoMemory none;

@@ -59,7 +59,7 @@ Coroutine<> exchange(Connection& connection, int times) {
   }
 }
 
-TEST_P(StreamAllocations, AnEchoOfASmallMessageAllocatesNothing) {
+TEST_P(RealStreamAllocations, AnEchoOfASmallMessageAllocatesNothing) {
   ASTER_NEEDS_COUNTED_ALLOCATIONS();
   auto body = []() -> Coroutine<std::uint64_t> {
     Pair pair = co_await connected_pair();

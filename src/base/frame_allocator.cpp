@@ -2,8 +2,8 @@
 // Free lists by size class. The per-thread state is constant-initialised and
 // trivially destructible, so that it may be used at any moment of a thread's
 // life; a hook, armed when the lists are first filled, empties them when the thread
-// ends, after which memory comes from and goes to malloc. Sanitizers and valgrind must see every use after free, so there the
-// lists are off.
+// ends, after which memory comes from and goes to malloc. Sanitizers and valgrind must see every
+// use after free, so there the lists are off.
 #include <aster/base/error.hpp>
 #include <aster/base/frame_allocator.hpp>
 

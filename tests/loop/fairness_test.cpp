@@ -248,13 +248,12 @@ std::string fairness_name(const ::testing::TestParamInfo<std::tuple<Backend, Kin
          kinds[static_cast<std::size_t>(std::get<1>(info.param))];
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Fairness,
-                         ::testing::Combine(::testing::Values(Backend::epoll, Backend::poll,
-                                                              Backend::select),
-                                            ::testing::Values(Kind::two_tasks,
-                                                              Kind::readable_socket,
-                                                              Kind::posting_thread)),
-                         fairness_name);
+INSTANTIATE_TEST_SUITE_P(
+    Backends, Fairness,
+    ::testing::Combine(::testing::Values(Backend::epoll, Backend::poll, Backend::select),
+                       ::testing::Values(Kind::two_tasks, Kind::readable_socket,
+                                         Kind::posting_thread)),
+    fairness_name);
 
 // The bound on work ---------------------------------------------------------------------
 

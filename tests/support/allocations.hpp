@@ -69,8 +69,8 @@ template <class F>
 }  // namespace aster::support
 
 /// First in a test that counts.
-#define ASTER_NEEDS_COUNTED_ALLOCATIONS()                        \
-  if (!aster::support::counts_allocations) {                     \
-    GTEST_SKIP() << "the sanitizer brings a malloc of its own";  \
-  }                                                              \
+#define ASTER_NEEDS_COUNTED_ALLOCATIONS()                       \
+  if (!aster::support::counts_allocations) {                    \
+    GTEST_SKIP() << "the sanitizer brings a malloc of its own"; \
+  }                                                             \
   static_assert(true, "takes the semicolon")

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -125,6 +126,16 @@ TEST(SteadyState, ASmallCallbackAllocatesNothing) {
   EXPECT_EQ(called, warm_up + rounds);
 }
 
+TEST(SteadyState, ACallbackOfManyCapturesAllocatesNothing) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  testing::SimLoop loop;
+  auto once = [&]() -> Coroutine<> {
+    loop.call_soon([bytes = std::array<char, 1000>{}] { static_cast<void>(bytes); });
+    co_await yield_now();
+  };
+  EXPECT_EQ(loop.run_until_complete(count_rounds(once)), 0U);
+}
+
 TEST(SteadyState, ATimerThatIsTakenBackAllocatesNothing) {
   ASTER_NEEDS_COUNTED_ALLOCATIONS();
   testing::SimLoop loop;
@@ -185,6 +196,11 @@ TEST(Delivery, OfACancellationIsOneAllocationOfTheRuntimeAndOneForEachLevel) {
 TEST(Delivery, OfAShortMessageIsOneMore) {
   ASTER_NEEDS_COUNTED_ALLOCATIONS();
   EXPECT_EQ(delivery(10, "shutdown"), 12U);
+}
+
+TEST(Delivery, OfALongMessageIsTwoMore) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  EXPECT_EQ(delivery(10, "the operator has asked for an orderly end"), 13U);
 }
 
 }  // namespace

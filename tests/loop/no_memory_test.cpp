@@ -143,12 +143,6 @@ std::vector<Wait> all_waits() {
          WaitList list;
          co_await list.park();
        }},
-      {"run_in_executor",
-       [](EventLoop& loop) -> Coroutine<> {
-         Future<> first = loop.run_in_executor(nullptr, [] {});
-         co_await std::move(first);
-         co_await for_ever();
-       }},
   };
 }
 
@@ -341,6 +335,17 @@ TEST(WithoutMemory, ACoroutineThatNeverRanIsDestroyed) {
   Coroutine<> unused = wait_down(1, loop.create_future<>());
 
   EXPECT_EQ(allocations_without_memory([&] { unused.close(); }), 0U);
+}
+
+TEST(WithoutMemory, AThreadsFirstReleaseOfAFrameAsksForNone) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  std::uint64_t count = 1;
+  std::thread([&] {
+    void* frame = detail::allocate_frame(64);
+    count = allocations_without_memory([&] { detail::release_frame(frame, 64); });
+  }).join();
+
+  EXPECT_EQ(count, 0U);
 }
 
 class CloseWithoutMemory : public ::testing::TestWithParam<Backend> {};
@@ -579,6 +584,50 @@ TEST(WithoutMemory, APoolWithAStuckJobIsLeft) {
   }  // Does not wait.
   may_end->count_down();
   ended.result();
+}
+
+TEST(WithoutMemory, ATaskThatWaitsForAThreadIsCancelled) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  auto entered = std::make_shared<std::latch>(1);
+  auto may_end = std::make_shared<std::latch>(1);
+  EventLoop loop;
+  auto work = [entered, may_end] {
+    entered->count_down();
+    may_end->wait();
+  };
+  auto body = [&]() -> Coroutine<> { co_await to_thread(work); };
+  auto task = loop.create_task(body());
+  turns(loop, 2);
+  entered->wait();
+
+  const auto count = allocations_without_memory([&] { task.cancel(); });
+
+  EXPECT_EQ(count, 0U);
+  turns(loop, 3);
+  EXPECT_TRUE(task.cancelled());
+  may_end->count_down();
+  loop.close();
+}
+
+TEST(WithoutMemory, ACallThatNoThreadHasBegunIsTakenBack) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  auto entered = std::make_shared<std::latch>(1);
+  auto may_end = std::make_shared<std::latch>(1);
+  EventLoop loop;
+  ThreadPoolExecutor pool{{.max_workers = 1}};
+  auto first = loop.run_in_executor(&pool, [entered, may_end] {
+    entered->count_down();
+    may_end->wait();
+  });
+  auto second = loop.run_in_executor(&pool, [] {});
+  entered->wait();
+
+  const auto count = allocations_without_memory([&] { second.cancel(); });
+
+  EXPECT_EQ(count, 0U);
+  EXPECT_TRUE(second.cancelled());
+  may_end->count_down();
+  loop.run_until_complete(first);
 }
 
 TEST(WithoutMemory, ASlowLookUpIsLoggedWithoutItsName) {

@@ -141,19 +141,21 @@ class ReadableSocket final : public Hog {
 class PostingThread final : public Hog {
  public:
   explicit PostingThread(EventLoop& loop)
-      : thread_([this, &loop] {
+      : loop_(loop), thread_([this] {
           for (int i = 0; i < 3'000'000 && !is_over_; ++i) {
-            loop.call_soon_threadsafe([this] { ++run_count_; });
+            loop_.call_soon_threadsafe([this] { ++run_count_; });
           }
         }) {
-    while (run_count_ == 0) loop.run_once();
+    while (run_count_ == 0) loop_.run_once();
   }
   ~PostingThread() override {
     is_over_ = true;
     thread_.join();
+    loop_.run_once();  // What is left of its posts refers to this.
   }
 
  private:
+  EventLoop& loop_;
   std::atomic<bool> is_over_{false};
   int run_count_ = 0;
   std::thread thread_;
@@ -184,13 +186,19 @@ class Fairness : public ::testing::TestWithParam<std::tuple<Backend, Kind>> {
     fair.loop->close();
   }
 
+  /// The numbers of turns to be tried between the last poll and the event. A thread
+  /// posts when it likes, and much: there a few are as good as all.
+  [[nodiscard]] int stride() const {
+    return std::get<1>(GetParam()) == Kind::posting_thread ? 10 : 1;
+  }
+
   Fair fair;
   std::unique_ptr<Hog> hog;
 };
 
 TEST_P(Fairness, ATimerRunsAtMost61TurnsAfterItIsDue) {  // LOOP-2
   int most = 0;
-  for (int before = 0; before <= turns_max; ++before) {
+  for (int before = 0; before <= turns_max; before += stride()) {
     hog->feed();
     bool ran = false;
     fair.loop->call_later(10ms, [&] { ran = true; });
@@ -227,7 +235,7 @@ TEST_P(Fairness, AnotherSocketIsReadAtMost61TurnsAfterItIsReadable) {  // LOOP-2
   }
   ASSERT_TRUE(connecting.done());
   int most = 0;
-  for (int before = 0; before <= turns_max; ++before) {
+  for (int before = 0; before <= turns_max; before += stride()) {
     hog->feed();
     bool was_read = false;
     auto reading = fair.loop->create_task(read_once(*pair, was_read));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Free lists by size class. The per-thread state is constant-initialised and
 // trivially destructible, so that it may be used at any moment of a thread's
-// life; a second thread-local object, touched when the lists are first filled,
-// empties them when the thread ends, after which memory comes from and goes
-// to malloc. Sanitizers and valgrind must see every use after free, so there the
-// lists are off.
+// life; a hook, armed when the lists are first filled, empties them when the thread
+// ends, after which memory comes from and goes to malloc. Sanitizers and valgrind must see every
+// use after free, so there the lists are off.
 #include <aster/base/error.hpp>
 #include <aster/base/frame_allocator.hpp>
 
@@ -12,6 +11,8 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+
+#include <pthread.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ASTER_RECYCLE_FRAMES 0
@@ -46,9 +47,24 @@ struct Lists {
 
 constinit thread_local Lists lists{};
 
-struct ExitHook {
-  ExitHook() noexcept = default;
+/// Empties the lists of a thread that ends. Armed by a release, which must get by
+/// without memory: so it is no thread-local object, whose registration allocates and,
+/// with glibc, ends the program when that fails.
+class ExitHook {
+ public:
+  ExitHook() noexcept { is_made_ = ::pthread_key_create(&key_, &empty_lists) == 0; }
+  ExitHook(const ExitHook&) = delete;
+  ExitHook& operator=(const ExitHook&) = delete;
+  /// The library is unloaded, or the program ends.
   ~ExitHook() {
+    if (is_made_.exchange(false)) ::pthread_key_delete(key_);
+  }
+
+  /// False when it cannot be: the lists stay empty then.
+  bool arm() noexcept { return is_made_ && ::pthread_setspecific(key_, &lists) == 0; }
+
+ private:
+  static void empty_lists(void*) noexcept {
     lists.room = -1;
     for (Free*& head : lists.heads) {
       while (head != nullptr) {
@@ -58,7 +74,12 @@ struct ExitHook {
       }
     }
   }
+
+  ::pthread_key_t key_{};
+  std::atomic<bool> is_made_{false};
 };
+
+ExitHook exit_hook;  // Before it is made nothing is recycled.
 
 struct Hooks {
   void* (*allocate)(std::size_t);
@@ -86,10 +107,8 @@ void* from_malloc(std::size_t size) {
     return;
   }
   std::free(memory);
-  if (lists.armed) return;
+  if (lists.armed || !exit_hook.arm()) return;
   lists.armed = true;
-  static thread_local ExitHook hook;
-  static_cast<void>(hook);
   lists.room = bytes_max;
 }
 

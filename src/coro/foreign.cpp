@@ -10,11 +10,18 @@
 //   posting    the resuming thread is queueing the driver
 //   posted     the driver is queued; the loop's thread will disarm
 //   abandoned  the waiting frame is gone; the resuming thread frees the relay
+//
+// An awaiter that throws from its await_suspend may have given the handle away
+// before. Nobody can tell, and keeping every such relay for ever would be a leak: so
+// it is set aside until many others were, and until then a late resume finds it idle.
 #include <aster/base/log.hpp>
 #include <aster/coro/foreign.hpp>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace aster::inline v0::detail {
@@ -80,8 +87,20 @@ struct Pool {
   Pool() noexcept = default;
   ~Pool() {
     for (RelayState* relay : idle) relay->destroy();
+    for (RelayState* relay : distrusted) {
+      if (relay != nullptr) relay->destroy();
+    }
+  }
+  void give_back(RelayState* relay) noexcept {
+    if (idle.size() < idle.capacity()) {
+      idle.push_back(relay);
+    } else {
+      relay->destroy();
+    }
   }
   std::vector<RelayState*> idle;
+  std::array<RelayState*, 64> distrusted{};  // A ring: the oldest is at `next`.
+  std::size_t next = 0;
 };
 
 Pool& pool() {
@@ -116,20 +135,34 @@ bool Relay::is_armed() const noexcept {
          state_->state.load(std::memory_order_acquire) == RelayState::State::armed;
 }
 
+namespace {
+
+/// Makes `relay` idle, whatever the thread that may resume it is at.
+void settle(RelayState& relay) noexcept {
+  // It may be between queueing the driver and saying so.
+  while (relay.state.load(std::memory_order_acquire) == RelayState::State::posting) {
+    std::this_thread::yield();
+  }
+  relay.state.store(RelayState::State::idle, std::memory_order_release);
+}
+
+}  // namespace
+
 void Relay::disarm() noexcept {
   RelayState* relay = std::exchange(state_, nullptr);
   if (relay == nullptr) return;
-  // The other thread may be between queueing the driver and saying so.
-  while (relay->state.load(std::memory_order_acquire) == RelayState::State::posting) {
-    std::this_thread::yield();
-  }
-  relay->state.store(RelayState::State::idle, std::memory_order_release);
+  settle(*relay);
+  pool().give_back(relay);
+}
+
+void Relay::distrust() noexcept {
+  RelayState* relay = std::exchange(state_, nullptr);
+  if (relay == nullptr) return;
+  settle(*relay);
   Pool& mine = pool();
-  if (mine.idle.size() < mine.idle.capacity()) {
-    mine.idle.push_back(relay);
-  } else {
-    relay->destroy();
-  }
+  std::swap(relay, mine.distrusted[mine.next]);
+  mine.next = (mine.next + 1) % mine.distrusted.size();
+  if (relay != nullptr) mine.give_back(relay);
 }
 
 void Relay::abandon() noexcept {

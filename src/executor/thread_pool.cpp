@@ -12,6 +12,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -71,7 +72,7 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
   [[nodiscard]] JobQueue close(bool drop);
   void join();
   void detach();
-  [[nodiscard]] std::vector<std::string> leave();
+  [[nodiscard]] std::vector<std::string> leave() noexcept;
   [[nodiscard]] std::size_t thread_count();
 
   /// In a forked child the mutex may be locked for ever and the threads are gone.
@@ -193,6 +194,9 @@ void ThreadPool::work(Worker& worker) {
 /// Runs the initializer without the lock; false when the pool is broken.
 bool ThreadPool::initialize(Worker& worker, Lock& lock) {
   if (!initializer_) return true;
+  // Nothing will come, and who ends the pool need not wait for an initializer that
+  // has not even begun.
+  if (is_closed_ && queue_.empty()) return true;
   worker.busy = true;
   lock.unlock();
   std::exception_ptr error;
@@ -247,18 +251,24 @@ void ThreadPool::detach() {
   }
 }
 
-/// Joins the threads where that takes no time, else leaves them; the busy ones.
-std::vector<std::string> ThreadPool::leave() {
+/// Joins the threads where that takes no time, else leaves them; the names of the
+/// busy ones, as far as there is memory for them.
+std::vector<std::string> ThreadPool::leave() noexcept {
   std::vector<std::string> names;
   bool has_work = false;
   {
     const Lock lock(mutex_);
     has_work = !queue_.empty();
     for (auto& worker : workers_) {
-      if (worker->busy) names.push_back(name_of(*worker));
+      if (!worker->busy) continue;
+      has_work = true;
+      try {
+        names.push_back(name_of(*worker));
+      } catch (const std::bad_alloc&) {  // Leaving matters more than its report.
+      }
     }
   }
-  if (has_work || !names.empty() || current() == this) {
+  if (has_work || current() == this) {
     detach();
   } else {
     join();

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <list>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 
@@ -233,7 +234,11 @@ auto ResolverService::look_up(std::string what, F&& function) {
         const Duration taken = std::chrono::steady_clock::now() - start;
         if (taken < *slow) return;
         const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(taken).count();
-        log(LogLevel::info, what + " took " + std::to_string(ms) + " ms");
+        try {
+          log(LogLevel::info, what + " took " + std::to_string(ms) + " ms");
+        } catch (const std::bad_alloc&) {
+          log(LogLevel::info, "a name look-up took long");
+        }
       }
     } timed{what, slow, std::chrono::steady_clock::now()};
     return call();

@@ -10,6 +10,8 @@
 // While work is ready a turn makes no system call and reads no clock, but one
 // cycle counter, so that a chain of callbacks costs nanoseconds; the price is
 // that I/O and timers may be noticed up to 61 turns or 50 µs of work late.
+#include "base/cycles.hpp"
+
 #include <aster/base/log.hpp>
 #include <aster/loop/event_loop.hpp>
 
@@ -21,9 +23,6 @@
 #include <utility>
 
 #include <pthread.h>
-#if defined(__x86_64__)
-#include <x86intrin.h>
-#endif
 
 namespace aster::inline v0 {
 namespace {
@@ -32,19 +31,6 @@ constexpr std::uint32_t turns_between_polls = 61;
 constexpr Duration wait_max = std::chrono::hours(24);  // K-13.
 // About 50 µs at 2 GHz, less on faster machines. A bound, not a clock.
 constexpr std::uint64_t cycles_between_polls = 100'000;
-
-std::uint64_t cycles() noexcept {
-#if defined(__x86_64__)
-  return __rdtsc();
-#elif defined(__aarch64__)
-  std::uint64_t ticks;
-  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-  return ticks * 64;  // Counts at 25 to 50 MHz on common parts.
-#else
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(now.count()) * 2;
-#endif
-}
 
 void count_forks() {
   static std::once_flag once;
@@ -211,9 +197,9 @@ EventLoop::FdEntry& EventLoop::fd_entry(native_socket fd, const char* call) {
     throw RuntimeError(std::string(call) + ": File descriptor " + std::to_string(fd) +
                        " is used by transport");
   }
-  std::unique_ptr<FdEntry>& slot = fds_[fd];
-  if (slot == nullptr) slot = std::make_unique<FdEntry>(fd);
-  return *slot;
+  auto found = fds_.find(fd);
+  if (found == fds_.end()) found = fds_.emplace(fd, std::make_unique<FdEntry>(fd)).first;
+  return *found->second;
 }
 
 void EventLoop::set_fd_callback(native_socket fd, unsigned event, Function<void()> callback) {
@@ -493,7 +479,7 @@ Duration EventLoop::time_to_next_timer() noexcept {
 bool EventLoop::poll_is_due() noexcept {
   if (strict_) return true;
   if (!backend_->is_watching() && scheduler_->timers_.empty()) return false;
-  const std::uint64_t now = cycles();
+  const std::uint64_t now = detail::sys::cycles();
   if (++turns_since_poll_ < turns_between_polls && now - cycles_at_poll_ < cycles_between_polls) {
     return false;
   }
@@ -529,6 +515,7 @@ void EventLoop::turn(Duration limit) {
     }
     inbox.drain(scheduler.ready_);
     turns_since_poll_ = 0;
+    cycles_at_poll_ = detail::sys::cycles();  // The wait was no work.
     if (wait > Duration::zero()) waited();
   } else if (stopping_ || poll_is_due()) {  // Stopped beforehand: it is the only turn.
     backend_->poll(Duration::zero());

@@ -43,6 +43,9 @@ void Timeout::begin() {
     throw RuntimeError("Timeout should be used inside a task");
   }
   driver_ = scheduler.current();
+  if (detail::TaskBase* task = driver_->task(); task != nullptr) {
+    task_ = detail::StateRef<detail::FutureBase>::share(*task);
+  }
   cancelling_at_entry_ = driver_->cancelling();
   state_ = State::active;
   reschedule(when_);

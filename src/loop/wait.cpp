@@ -6,33 +6,24 @@
 
 namespace aster::inline v0::detail {
 
-Coroutine<> WaitState::run(WaitState* state, Duration timeout) {
-  struct Release {
-    WaitState* state;
+Coroutine<> WaitState::run(OwnerRef<WaitState> state, Duration timeout) {
+  struct Stop {
+    WaitState& state;
     TimerHandle timer;
-    explicit Release(WaitState* owned) noexcept : state(owned) {}
-    ~Release() {
+    explicit Stop(WaitState& waited) noexcept : state(waited) {}
+    ~Stop() {
       timer.cancel();
-      for (ChildWatch& child : state->children_) child.stop();
-      state->release();
+      for (ChildWatch& child : state.children_) child.stop();
     }
-  } release(state);
+  } stop(*state);
   EventLoop& loop = state->scheduler_.loop();
   state->waiter_ = loop.create_future<>();
   state->pending_count_ = state->children_.size();
   if (timeout != Duration::max()) {
-    state->retain();
-    struct Hold {
-      WaitState* state;
-      explicit Hold(WaitState* held) noexcept : state(held) {}
-      Hold(Hold&& other) noexcept : state(std::exchange(other.state, nullptr)) {}
-      ~Hold() {
-        if (state != nullptr) state->release();
-      }
+    auto expire = [hold = OwnerRef<WaitState>::share(*state)]() mutable {
+      if (!hold->waiter_.done()) hold->waiter_.set_result();
     };
-    release.timer = loop.call_later(timeout, [hold = Hold(state)]() mutable {
-      if (!hold.state->waiter_.done()) hold.state->waiter_.set_result();
-    });
+    stop.timer = loop.call_later(timeout, std::move(expire));
   }
   for (ChildWatch& child : state->children_) child.start();
   co_await state->waiter_;
@@ -65,18 +56,20 @@ const RunnableOps CompletionState::Deadline::timer_ops{
       auto& self = static_cast<Deadline&>(static_cast<Timer&>(node));
       self.armed = false;
       self.owner_.timed_out_ = true;
-      for (ChildWatch& child : self.owner_.children_) child.stop();
+      for (Child& child : self.owner_.children_) child.stop();
       self.owner_.waiters_.wake_all();
     },
     [](Runnable& node) noexcept {
       static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false;
     }};
 
-CompletionState::CompletionState(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
-CompletionState::~CompletionState() = default;
+CompletionState::CompletionState(Scheduler& scheduler) : scheduler_(scheduler) {}
+CompletionState::~CompletionState() {
+  while (!done_.empty()) done_.pop_front();
+}
 
 void CompletionState::watch(FutureBase& future) {
-  for (const ChildWatch& child : children_) {
+  for (const Child& child : children_) {
     if (&child.child() == &future) return;
   }
   children_.emplace_back(*this, StateRef<FutureBase>::share(future));
@@ -87,14 +80,14 @@ void CompletionState::start(Duration timeout) {
     deadline_ = std::make_unique<Deadline>(*this);
     scheduler_.call_at(*deadline_, add_saturated(scheduler_.now(), timeout));
   }
-  for (ChildWatch& child : children_) child.start();
+  for (Child& child : children_) child.start();
 }
 
 void CompletionState::stop() noexcept {
   if (deadline_ != nullptr && deadline_->armed) scheduler_.withdraw(*deadline_);
   deadline_.reset();
-  for (ChildWatch& child : children_) child.stop();
-  done_.clear();
+  for (Child& child : children_) child.stop();
+  while (!done_.empty()) done_.pop_front();
   given_count_ = children_.size();
   waiters_.wake_all();
 }
@@ -102,7 +95,7 @@ void CompletionState::stop() noexcept {
 void CompletionState::child_done(ChildWatch& watch) {
   // Too late, in the same turn: the time is over, or nobody wants more.
   if (timed_out_ || given_count_ == children_.size()) return;
-  done_.push_back(StateRef<FutureBase>::share(watch.child()));
+  done_.push_back(static_cast<Child&>(watch));
   waiters_.wake_one();
 }
 
@@ -115,8 +108,7 @@ Coroutine<StateRef<FutureBase>> CompletionState::next() {
     }
     co_await waiters_.park([this]() noexcept { waiters_.wake_one(); });
   }
-  StateRef<FutureBase> found = std::move(done_.front());
-  done_.pop_front();
+  const auto found = StateRef<FutureBase>::share(done_.pop_front().child());
   if (++given_count_ == children_.size()) {
     if (deadline_ != nullptr && std::exchange(deadline_->armed, false)) {
       scheduler_.withdraw(*deadline_);

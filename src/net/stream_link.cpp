@@ -355,12 +355,15 @@ StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::s
   return StateRef<StreamLink>(made);
 }
 
-void StreamLink::read_addresses() {
+void StreamLink::read_addresses() noexcept {
   alignas(16) unsigned char bytes[128];
   std::uint32_t size = sizeof bytes;
-  if (backend_->peer_address(fd_, bytes, size) == 0) peer_ = Address::from_native(bytes, size);
-  size = sizeof bytes;
-  if (backend_->local_address(fd_, bytes, size) == 0) local_ = Address::from_native(bytes, size);
+  try {
+    if (backend_->peer_address(fd_, bytes, size) == 0) peer_ = Address::from_native(bytes, size);
+    size = sizeof bytes;
+    if (backend_->local_address(fd_, bytes, size) == 0) local_ = Address::from_native(bytes, size);
+  } catch (...) {  // An address that cannot be kept is as good as unknown.
+  }
 }
 
 void NetService::close() noexcept {

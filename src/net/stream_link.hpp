@@ -65,7 +65,7 @@ class StreamLink final : public ReaderState, public ListNode {
   /// and has no effect then.
   void attach(ServerState& server);
 
-  void read_addresses();
+  void read_addresses() noexcept;
 
   /// Its place in its server's list of connections.
   std::size_t server_index = 0;

@@ -4,6 +4,8 @@
 #include <aster/task/future.hpp>
 #include <aster/task/task.hpp>
 
+#include <new>
+
 namespace aster::inline v0::detail {
 namespace {
 
@@ -73,6 +75,14 @@ CallbackId next_callback_id() noexcept {
 }
 
 }  // namespace
+
+std::string copy_or_empty(const std::string& text) noexcept {
+  try {
+    return text;
+  } catch (const std::bad_alloc&) {
+    return {};
+  }
+}
 
 FutureBase::~FutureBase() {
   while (!links_.empty()) {
@@ -176,7 +186,7 @@ void FutureBase::throw_cancelled() {
     drop_stored_error();
     std::rethrow_exception(std::move(error));
   }
-  throw CancelledError(std::string(message_));
+  throw CancelledError(message_copy());
 }
 
 void FutureBase::throw_already_done(const char* call) const {

@@ -27,12 +27,7 @@ bool GatherCore::cancel_children(const std::string& message) noexcept {
   cancelling_ = true;
   for (ChildWatch& watch : children_) {
     if (watch.child().is_done()) continue;
-    std::string text;
-    try {
-      text = message;
-    } catch (...) {  // No memory for a copy of the text: cancel without it.
-    }
-    if (watch.child().cancel(std::move(text))) accepted = true;
+    if (watch.child().cancel(copy_or_empty(message))) accepted = true;
   }
   cancelling_ = false;
   if (accepted) cancel_requested_ = true;
@@ -49,13 +44,13 @@ void GatherCore::child_done(ChildWatch& watch) {
   }
   if (cancel_requested_) {
     child.mark_retrieved();
-    if (is_last) fail(std::make_exception_ptr(CancelledError(std::string(child.message()))));
+    if (is_last) fail(std::make_exception_ptr(CancelledError(child.message_copy())));
     return;
   }
   if (!errors_are_results_) {
     child.mark_retrieved();
     if (child.is_cancelled()) {
-      fail(std::make_exception_ptr(CancelledError(std::string(child.message()))));
+      fail(std::make_exception_ptr(CancelledError(child.message_copy())));
       return;
     }
     if (std::exception_ptr error = child.stored_error()) {

@@ -4,6 +4,8 @@
 #include <aster/task/task_group.hpp>
 #include <aster/task/wait_list.hpp>
 
+#include <new>
+
 namespace aster::inline v0 {
 namespace detail {
 /// The group's memory; shared with the notes of its children.
@@ -21,9 +23,11 @@ class TaskGroupState final : public ChildOwner {
   bool parent_cancel_requested = false;
   bool cancelled_early = false;  // `cancel` before the entry.
   std::exception_ptr base_error;
-  std::vector<std::exception_ptr> errors;
   IntrusiveList<Child> children;  // Not done, or their note is still queued.
-  WaitList all_done;              // `exit` waits here for the last child.
+  IntrusiveList<Child> failed;    // In the order of completion; their tasks keep the errors.
+  WaitList all_done;              // The group's end waits here for the last child.
+  std::exception_ptr body_error;  // What `exit` was given.
+  Coroutine<bool> end;            // Made on entry: leaving must not need memory.
   std::uint32_t references = 1;
 
   void retain() noexcept override { ++references; }
@@ -31,8 +35,8 @@ class TaskGroupState final : public ChildOwner {
     if (--references == 0) delete this;
   }
 
-  void add(FutureBase& task) {
-    auto* child = make_in_frame<Child>(*this, StateRef<FutureBase>::share(task));
+  void add(void* memory, FutureBase& task) noexcept {
+    auto* child = ::new (memory) Child(*this, StateRef<FutureBase>::share(task));
     children.push_back(*child);
     child->start();
     // An eager child may have ended the group while it was being made (TG-17).
@@ -40,17 +44,15 @@ class TaskGroupState final : public ChildOwner {
   }
 
   void child_done(ChildWatch& watch) override {
-    const auto keep = StateRef<FutureBase>::share(watch.child());
-    FutureBase& task = *keep;
     auto& child = static_cast<Child&>(watch);
+    const std::exception_ptr error = take_error(child.child());
     child.unlink();
-    destroy_in_frame(&child);
     if (children.empty()) all_done.wake_all();
-    if (task.is_cancelled()) return;
-    task.mark_retrieved();
-    const std::exception_ptr error = task.stored_error();
-    if (error == nullptr) return;
-    errors.push_back(error);
+    if (error == nullptr) {
+      destroy_in_frame(&child);
+      return;
+    }
+    failed.push_back(child);
     if (base_error == nullptr && is_base_error(error)) base_error = error;
     if (finished) {
       scheduler->call_exception_handler(
@@ -75,11 +77,41 @@ class TaskGroupState final : public ChildOwner {
     parent->cancel({});
   }
 
+  /// What the children threw, then `last` unless that is null.
+  [[nodiscard]] std::vector<std::exception_ptr> all_errors(const std::exception_ptr& last) {
+    std::vector<std::exception_ptr> errors;
+    for (Child* child = failed.first(); child != nullptr; child = failed.next(*child)) {
+      errors.push_back(child->child().stored_error());
+    }
+    if (last != nullptr) errors.push_back(last);
+    return errors;
+  }
+
  private:
   ~TaskGroupState() {
-    while (!children.empty()) destroy_in_frame(&children.pop_front());
+    for (IntrusiveList<Child>* list : {&children, &failed}) {
+      while (!list->empty()) destroy_in_frame(&list->pop_front());
+    }
+  }
+
+  /// The error of a child, null when it has a value or was cancelled.
+  static std::exception_ptr take_error(FutureBase& task) noexcept {
+    if (task.is_cancelled()) return nullptr;
+    task.mark_retrieved();
+    return task.stored_error();
   }
 };
+
+TaskGroupPlace::TaskGroupPlace(TaskGroupState& group)
+    : group_(group), memory_(allocate_frame(sizeof(TaskGroupState::Child))) {}
+
+TaskGroupPlace::~TaskGroupPlace() {
+  if (memory_ != nullptr) release_frame(memory_, sizeof(TaskGroupState::Child));
+}
+
+void TaskGroupPlace::fill(FutureBase& task) noexcept {
+  group_.add(std::exchange(memory_, nullptr), task);
+}
 
 }  // namespace detail
 
@@ -106,8 +138,6 @@ Scheduler& TaskGroup::check() const {
   return *state_->scheduler;
 }
 
-void TaskGroup::adopt_state(detail::FutureBase& task) { state_->add(task); }
-
 void TaskGroup::cancel() noexcept {
   if (state_->scheduler == nullptr) {
     state_->cancelled_early = true;
@@ -118,22 +148,10 @@ void TaskGroup::cancel() noexcept {
   state_->cancel_parent();
 }
 
-Coroutine<TaskGroup&> TaskGroup::enter() {
-  TaskGroupState& state = *state_;
-  if (state.scheduler != nullptr) throw RuntimeError("TaskGroup has already been entered");
-  Scheduler& scheduler = detail::require_running("TaskGroup");
-  if (scheduler.current() == nullptr) {
-    throw RuntimeError("TaskGroup cannot determine the parent task");
-  }
-  state.scheduler = &scheduler;
-  state.parent = scheduler.current();
-  if (state.cancelled_early) cancel();
-  co_return *this;
-}
+namespace {
 
-Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
-  TaskGroupState& state = *state_;
-  state.exiting = true;
+Coroutine<bool> end_group(TaskGroupState& state) {
+  std::exception_ptr error = std::exchange(state.body_error, nullptr);
   std::exception_ptr cancellation;
   if (is_base_error(error) && state.base_error == nullptr) state.base_error = error;
   const bool body_cancelled = is_cancelled_error(error);
@@ -154,7 +172,7 @@ Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
   state.finished = true;
 
   if (state.base_error != nullptr) {
-    for (const std::exception_ptr& other : state.errors) {
+    for (const std::exception_ptr& other : state.all_errors(nullptr)) {
       if (other == state.base_error) continue;
       state.scheduler->call_exception_handler(
           {"TaskGroup task exception was not propagated because the TaskGroup body is being "
@@ -166,26 +184,51 @@ Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
     }
     std::rethrow_exception(state.base_error);
   }
+  const bool child_failed = !state.failed.empty();
   // Our own request must not leak out; others' must not be lost.
   if (state.parent_cancel_requested) {
     if (state.parent->uncancel() == 0) {
       cancellation = nullptr;
-    } else if (cancellation == nullptr && state.errors.empty()) {
+    } else if (cancellation == nullptr && !child_failed) {
       cancellation = std::make_exception_ptr(CancelledError());
     }
   }
-  if (cancellation != nullptr && state.errors.empty()) std::rethrow_exception(cancellation);
-  if (error != nullptr && !body_cancelled) state.errors.push_back(error);
-  if (!state.errors.empty()) {
+  if (cancellation != nullptr && !child_failed) std::rethrow_exception(cancellation);
+  if (body_cancelled) error = nullptr;
+  if (child_failed || error != nullptr) {
     if (state.parent->cancelling() > 0) {
       // Somebody outside wants the task to end: the next await says so, the count
       // stays (TG-12).
       state.parent->uncancel();
       state.parent->cancel({});
     }
-    throw ExceptionGroup("unhandled errors in a TaskGroup", std::move(state.errors));
+    throw ExceptionGroup("unhandled errors in a TaskGroup", state.all_errors(error));
   }
   co_return true;
+}
+
+}  // namespace
+
+Coroutine<TaskGroup&> TaskGroup::enter() {
+  TaskGroupState& state = *state_;
+  if (state.scheduler != nullptr) throw RuntimeError("TaskGroup has already been entered");
+  Scheduler& scheduler = detail::require_running("TaskGroup");
+  if (scheduler.current() == nullptr) {
+    throw RuntimeError("TaskGroup cannot determine the parent task");
+  }
+  state.end = end_group(state);
+  state.scheduler = &scheduler;
+  state.parent = scheduler.current();
+  if (state.cancelled_early) cancel();
+  co_return *this;
+}
+
+Coroutine<bool> TaskGroup::exit(std::exception_ptr error) {
+  TaskGroupState& state = *state_;
+  if (state.scheduler == nullptr) throw RuntimeError("TaskGroup has not been entered");
+  state.exiting = true;
+  state.body_error = std::move(error);
+  return std::move(state.end);
 }
 
 }  // namespace aster::inline v0

@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
+
 namespace aster {
 namespace {
 
@@ -57,10 +59,29 @@ TEST(FrameAllocator, WorksWhileAThreadEnds) {
     ~Late() { release_frame(allocate_frame(64), 64); }
   };
   std::thread([] {
-    static thread_local Late late;  // Destroyed after the allocator's own hook.
+    static thread_local Late late;  // Destroyed before the allocator's own hook.
     static_cast<void>(late);
     release_frame(allocate_frame(64), 64);
   }).join();
+}
+
+TEST(FrameAllocator, WorksInAThreadsLastMoments) {
+  static bool ran;
+  ran = false;
+  pthread_key_t key{};
+  ASSERT_EQ(pthread_key_create(&key,
+                               [](void*) {  // Called after the allocator's own hook.
+                                 release_frame(allocate_frame(64), 64);
+                                 ran = true;
+                               }),
+            0);
+  std::thread([key] {
+    release_frame(allocate_frame(64), 64);
+    pthread_setspecific(key, &ran);
+  }).join();
+
+  EXPECT_TRUE(ran);
+  pthread_key_delete(key);
 }
 
 TEST(MakeInFrame, GivesTheMemoryBackWhenTheConstructorThrows) {

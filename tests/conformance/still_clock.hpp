@@ -14,7 +14,7 @@ namespace aster::conformance {
 /// A real back end with a clock that stands until it is moved, so that scenarios
 /// with timers neither sleep nor depend on the machine's speed. It does not wait for
 /// less than for ever; one that `jumps` shows then that the time has passed.
-class StillClock final : public IoBackend {
+class StillClock : public IoBackend {
  public:
   explicit StillClock(std::unique_ptr<IoBackend> real, bool jumps = false) noexcept
       : real_(std::move(real)), jumps_(jumps) {}

@@ -4,16 +4,21 @@
 // thread whose stack is small.
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/outcome.hpp>
+#include <aster/coro/with.hpp>
 #include <aster/loop/sleep.hpp>
+#include <aster/task/task_group.hpp>
 #include <aster/testing/sim_loop.hpp>
 
 #include <gtest/gtest.h>
 
 #include <pthread.h>
 
+#include <cstddef>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "support/reports.hpp"
 
@@ -106,20 +111,50 @@ TEST(DeepSlow, AHundredThousandSuspendedAwaitsAreDestroyed) {
   });
 }
 
-TEST(DeepSlow, AMillionReadyAwaitsRunInOneStep) {
+Coroutine<int> one() { co_return 1; }
+
+Coroutine<> await_many(int count, int& sum) {
+  for (int i = 0; i < count; ++i) sum += co_await one();
+}
+
+TEST(DeepSlow, TenMillionReadyAwaitsRunInOneStep) {
   on_small_stack([] {
     testing::SimLoop loop;
-    auto one = []() -> Coroutine<int> { co_return 1; };
-    auto body = [&]() -> Coroutine<int> {
-      int sum = 0;
-      for (int i = 0; i < 1'000'000; ++i) sum += co_await one();
-      co_return sum;
-    };
-    auto task = loop.create_task(body());
+    int sum = 0;
+    auto task = loop.create_task(await_many(10'000'000, sum));
 
     loop.run_once();
 
-    EXPECT_EQ(task.result(), 1'000'000);
+    EXPECT_TRUE(task.done());
+    EXPECT_EQ(sum, 10'000'000);
+  });
+}
+
+Coroutine<int> failing() {
+  throw std::logic_error("always");
+  co_return 1;
+}
+
+Coroutine<> await_failures(int count, int& caught) {
+  for (int i = 0; i < count; ++i) {
+    try {
+      co_await failing();
+    } catch (const std::logic_error&) {
+      ++caught;
+    }
+  }
+}
+
+TEST(DeepSlow, AHundredThousandAwaitsThatThrowAtOnceRunInOneStep) {
+  on_small_stack([] {
+    testing::SimLoop loop;
+    int caught = 0;
+    auto task = loop.create_task(await_failures(depth, caught));
+
+    loop.run_once();
+
+    EXPECT_TRUE(task.done());
+    EXPECT_EQ(caught, depth);
   });
 }
 
@@ -138,6 +173,95 @@ TEST(DeepSlow, AMillionAwaitsOfADoneFutureRunInOneStep) {
     loop.run_once();
 
     EXPECT_EQ(task.result(), 1'000'000);
+  });
+}
+
+TEST(DeepSlow, AHundredThousandCallbacksOfOneFutureRunInOrder) {
+  on_small_stack([] {
+    testing::SimLoop loop;
+    Future<> future = loop.create_future<>();
+    int last = -1;
+    bool in_order = true;
+    for (int i = 0; i < depth; ++i) {
+      future.add_done_callback([&, i](const Future<>&) {
+        in_order = in_order && last == i - 1;
+        last = i;
+      });
+    }
+
+    future.set_result();
+    loop.run_once();
+
+    EXPECT_TRUE(in_order);
+    EXPECT_EQ(last, depth - 1);
+  });
+}
+
+TEST(DeepSlow, AHundredThousandCallbacksThatNeverRanAreDestroyed) {
+  on_small_stack([] {
+    testing::SimLoop loop;
+    auto held = std::make_shared<int>(0);
+    Future<> future = loop.create_future<>();
+    for (int i = 0; i < depth; ++i) {
+      future.add_done_callback([held](const Future<>&) { ++*held; });
+    }
+
+    future = {};
+
+    EXPECT_EQ(held.use_count(), 1);
+    EXPECT_EQ(*held, 0);
+  });
+}
+
+Coroutine<> increase(int& count) {
+  ++count;
+  co_return;
+}
+
+// Each one is made, joined and gone before the next.
+Coroutine<> create_and_join(int times, int& count) {
+  for (int i = 0; i < times; ++i) co_await create_task(increase(count));
+}
+
+TEST(DeepSlow, AMillionTasksAreCreatedAndJoinedOneByOne) {
+  on_small_stack([] {
+    testing::SimLoop loop;
+    int count = 0;
+    loop.run_until_complete(create_and_join(1'000'000, count));
+    EXPECT_EQ(count, 1'000'000);
+  });
+}
+
+// All of them exist before the first one runs.
+Coroutine<> create_and_join_together(int batch, int& count) {
+  std::vector<Task<>> tasks;
+  tasks.reserve(static_cast<std::size_t>(batch));
+  for (int i = 0; i < batch; ++i) tasks.push_back(create_task(increase(count)));
+  for (Task<>& task : tasks) co_await task;
+}
+
+TEST(DeepSlow, AMillionTasksAreCreatedAndJoinedAHundredThousandAtATime) {
+  on_small_stack([] {
+    testing::SimLoop loop;
+    int count = 0;
+    for (int i = 0; i < 10; ++i) loop.run_until_complete(create_and_join_together(depth, count));
+    EXPECT_EQ(count, 1'000'000);
+  });
+}
+
+Coroutine<> create_in_group(int batch, int& count) {
+  co_await with(TaskGroup{}, [&](TaskGroup& group) -> Coroutine<> {
+    for (int i = 0; i < batch; ++i) group.create_task(increase(count));
+    co_return;
+  });
+}
+
+TEST(DeepSlow, AGroupOfAHundredThousandTasksEnds) {
+  on_small_stack([] {
+    testing::SimLoop loop;
+    int count = 0;
+    loop.run_until_complete(create_in_group(depth, count));
+    EXPECT_EQ(count, depth);
   });
 }
 

@@ -11,6 +11,7 @@
 #include <coroutine>
 #include <functional>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -372,6 +373,62 @@ TEST_F(Foreign, ItsExceptionBecomesAnOutcome) {
   };
 
   EXPECT_FALSE(loop.run_until_complete(body()));
+}
+
+// Gives the handle away, then cannot go on.
+struct ThrowsLate {
+  explicit ThrowsLate(std::coroutine_handle<>& place) : place_(place) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    place_ = handle;
+    throw std::logic_error("after the handle was given away");
+  }
+  void await_resume() const {}
+
+ private:
+  std::coroutine_handle<>& place_;
+};
+
+TEST_F(Foreign, AHandleWhoseAwaiterThrewWakesNobodyElse) {
+  const support::Logged logged;
+  std::coroutine_handle<> early;
+  auto body = [&]() -> Coroutine<int> {
+    try {
+      co_await ThrowsLate(early);
+    } catch (const std::logic_error&) {
+    }
+    co_return co_await Returns(source);
+  };
+  auto task = loop.create_task(body());
+  loop.run_until_idle();
+  ASSERT_NE(early, source.handle);
+
+  early.resume();
+  loop.run_until_idle();
+
+  EXPECT_FALSE(task.done());
+  EXPECT_TRUE(logged.contains("resumed its coroutine handle twice"));
+  source.handle.resume();
+  loop.run_until_idle();
+  EXPECT_EQ(task.result(), 7);
+}
+
+TEST_F(Foreign, RelaysWhoseAwaitersThrewAreUsedAgainLater) {
+  std::set<void*> relays;
+  auto body = [&]() -> Coroutine<> {
+    for (int i = 0; i < 1000; ++i) {
+      std::coroutine_handle<> handle;
+      try {
+        co_await ThrowsLate(handle);
+      } catch (const std::logic_error&) {
+      }
+      relays.insert(handle.address());
+    }
+  };
+
+  loop.run_until_complete(body());
+
+  EXPECT_LE(relays.size(), 100U);
 }
 
 }  // namespace

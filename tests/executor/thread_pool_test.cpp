@@ -318,5 +318,22 @@ TEST(Executor, AnyClassCanRunJobs) {
   EXPECT_TRUE(c.cancelled());
 }
 
+TEST(ThreadPoolExecutor, LeavingDoesNotWaitForAnInitializerThatHasNotBegun) {  // EXE-13
+  for (int round = 0; round < 200; ++round) {
+    auto may_end = std::make_shared<std::latch>(1);
+    ConcurrentFuture<> ended;
+    {
+      ThreadPoolExecutor pool({.max_workers = 1}, [may_end] { may_end->wait(); });
+      auto job = pool.submit([] {});
+
+      (void)pool.leave(true);  // The thread may not have come to anything yet.
+
+      ended = pool.ended();
+    }
+    may_end->count_down();
+    ended.result();
+  }
+}
+
 }  // namespace
 }  // namespace aster

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "support/reports.hpp"
 
@@ -569,6 +570,43 @@ TEST_F(WaitFor, IsTakenDownWithItsLoop) {
   loop.close();
 
   EXPECT_TRUE(task.cancelled());
+}
+
+TEST_F(TimeoutTest, OneEnteredByHandMayOutliveItsTask) {
+  auto limit = std::make_unique<Timeout>(timeout_at(loop.time() + 5ms));
+  auto enter = [&]() -> Coroutine<> {
+    limit->begin();
+    co_return;
+  };
+  loop.run_until_complete(enter());
+  // Tasks that may well get the memory of the one that is gone.
+  std::vector<Task<>> others;
+  auto wait = []() -> Coroutine<> { co_await sleep(1h); };
+  for (int i = 0; i < 10; ++i) others.push_back(loop.create_task(wait()));
+
+  loop.advance(10ms);
+
+  for (Task<>& other : others) {
+    EXPECT_EQ(other.cancelling(), 0);
+    other.cancel();
+  }
+  EXPECT_TRUE(limit->expired());
+  loop.run_until_idle();
+}
+
+TEST_F(TimeoutTest, OneEnteredByHandMayOutliveItsLoop) {
+  std::optional<Timeout> limit;
+  {
+    testing::SimLoop other;
+    auto enter = [&]() -> Coroutine<> {
+      limit.emplace(timeout(5ms));
+      limit->begin();
+      co_return;
+    };
+    other.run_until_complete(enter());
+  }
+
+  limit.reset();
 }
 
 }  // namespace

@@ -156,5 +156,22 @@ TEST_F(Shield, IsDestroyedWithItsLoop) {
   EXPECT_FALSE(outer.done());
 }
 
+TEST_F(Shield, FailsWhenTheValueCannotBeCopied) {
+  struct Rare {
+    Rare() = default;
+    Rare(const Rare&) { throw std::logic_error("only one"); }
+    Rare(Rare&&) noexcept = default;
+    Rare& operator=(const Rare&) = delete;
+  };
+  auto f = loop.create_future<Rare>();
+  auto outer = shield(f);
+  f.set_result(Rare());
+
+  loop.run_until_idle();
+
+  ASSERT_TRUE(outer.done());
+  EXPECT_EQ(describe(outer.exception()), "std::logic_error: only one");
+}
+
 }  // namespace
 }  // namespace aster

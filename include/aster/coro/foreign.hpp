@@ -46,6 +46,9 @@ class ASTER_API Relay {
   /// The wake-up has been consumed, or will not come as the awaiter did not
   /// suspend.
   void disarm() noexcept;
+  /// The awaiter threw instead of suspending, perhaps after it had given the handle
+  /// away: a resume of that is reported for as long as can be.
+  void distrust() noexcept;
   /// The awaiting frame goes while the handle is still out: a later resume of
   /// the handle does nothing but free the relay.
   void abandon() noexcept;
@@ -87,7 +90,7 @@ class [[nodiscard]] ForeignAwaiter final : Waiter {
         next.resume();
       }
     } catch (...) {
-      relay_.disarm();
+      relay_.distrust();
       driver_->unsuspend();
       throw;
     }

@@ -376,7 +376,12 @@ class ASTER_API EventLoop {
   TimerHandle schedule(detail::HandleState& state, TimePoint when) {
     TimerHandle handle(&state);
     state.when = when;
-    scheduler_->call_at(state, when);
+    try {
+      scheduler_->call_at(state, when);
+    } catch (...) {  // No memory for the timer.
+      handle.cancel();
+      throw;
+    }
     state.add_reference();
     return handle;
   }

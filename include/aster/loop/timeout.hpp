@@ -91,6 +91,8 @@ class ASTER_API Timeout : detail::Timer {
 
   std::optional<TimePoint> when_;
   detail::Driver* driver_ = nullptr;  // Of the task that entered.
+  // That task, which one that was entered by hand may outlive.
+  detail::StateRef<detail::FutureBase> task_;
   int cancelling_at_entry_ = 0;
   State state_ = State::created;
   bool armed_ = false;  // Scheduled or queued.

@@ -55,7 +55,7 @@ namespace detail {
 /// A wait for several futures without their types.
 class ASTER_API WaitState final : public ChildOwner {
  public:
-  WaitState(Scheduler& scheduler, ReturnWhen return_when) noexcept
+  WaitState(Scheduler& scheduler, ReturnWhen return_when)
       : scheduler_(scheduler), return_when_(return_when) {}
   WaitState(const WaitState&) = delete;
   WaitState& operator=(const WaitState&) = delete;
@@ -64,7 +64,7 @@ class ASTER_API WaitState final : public ChildOwner {
     children_.emplace_back(*this, StateRef<FutureBase>::share(future));
   }
   /// Waits as told; stops watching on every way out.
-  static Coroutine<> run(WaitState* state, Duration timeout);
+  static Coroutine<> run(OwnerRef<WaitState> state, Duration timeout);
 
   void child_done(ChildWatch& watch) override;
   void retain() noexcept override { ++references_; }
@@ -89,9 +89,9 @@ using HandleValue = typename Handle::value_type;
 template <class Handle>
 Coroutine<WaitResult<HandleValue<Handle>, Handle>> wait(std::vector<Handle> futures,
                                                         Duration timeout, ReturnWhen when) {
-  auto* state = new WaitState(Access::state(futures.front()).scheduler(), when);
+  OwnerRef<WaitState> state(new WaitState(Access::state(futures.front()).scheduler(), when));
   for (const Handle& future : futures) state->watch(Access::state(future));
-  co_await WaitState::run(state, timeout);
+  co_await WaitState::run(std::move(state), timeout);
   WaitResult<HandleValue<Handle>, Handle> result;
   for (Handle& future : futures) {
     (future.done() ? result.done : result.pending).push_back(std::move(future));
@@ -102,7 +102,7 @@ Coroutine<WaitResult<HandleValue<Handle>, Handle>> wait(std::vector<Handle> futu
 /// Futures that are handed out as they get done.
 class ASTER_API CompletionState final : public ChildOwner {
  public:
-  explicit CompletionState(Scheduler& scheduler) noexcept;
+  explicit CompletionState(Scheduler& scheduler);
   CompletionState(const CompletionState&) = delete;
   CompletionState& operator=(const CompletionState&) = delete;
 
@@ -122,15 +122,18 @@ class ASTER_API CompletionState final : public ChildOwner {
 
  private:
   class Deadline;
+  struct Child final : ChildWatch, ListNode {
+    using ChildWatch::ChildWatch;
+  };
   ~CompletionState();
 
   Scheduler& scheduler_;
   std::uint32_t references_ = 1;
   std::size_t given_count_ = 0;
   bool timed_out_ = false;
-  std::deque<ChildWatch> children_;
-  std::deque<StateRef<FutureBase>> done_;
-  WaitList waiters_;  // Of `next`.
+  std::deque<Child> children_;
+  IntrusiveList<Child> done_;  // Not given out yet, in the order of completion.
+  WaitList waiters_;           // Of `next`.
   std::unique_ptr<Deadline> deadline_;
 };
 
@@ -168,45 +171,28 @@ class AsCompleted {
     for (const Handle& future : futures) state_->watch(detail::Access::state(future));
     state_->start(timeout);
   }
-  AsCompleted(AsCompleted&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  AsCompleted& operator=(AsCompleted&& other) noexcept {
-    std::swap(state_, other.state_);
-    return *this;
-  }
+  AsCompleted(AsCompleted&& other) noexcept = default;
+  AsCompleted& operator=(AsCompleted&& other) noexcept = default;
   ~AsCompleted() {
-    if (state_ == nullptr) return;
-    state_->stop();
-    state_->release();
+    if (state_) state_->stop();
   }
 
   /// The next task that is done, nothing when all have been given out. Once what had
   /// ended before the deadline is given out, a TimeoutError for each task that had
   /// not; those keep running.
-  Coroutine<std::optional<Handle>> next() { return next_of(Hold(*state_)); }
+  Coroutine<std::optional<Handle>> next() { return next_of(StateHold::share(*state_)); }
 
  private:
-  /// Keeps the state for a `next` that outlives its `AsCompleted`.
-  class Hold {
-   public:
-    explicit Hold(detail::CompletionState& state) noexcept : state_(&state) { state.retain(); }
-    Hold(Hold&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-    Hold& operator=(Hold&&) = delete;
-    ~Hold() {
-      if (state_ != nullptr) state_->release();
-    }
-    [[nodiscard]] detail::CompletionState& state() const noexcept { return *state_; }
+  using StateHold = detail::OwnerRef<detail::CompletionState>;
 
-   private:
-    detail::CompletionState* state_;
-  };
-
-  static Coroutine<std::optional<Handle>> next_of(Hold hold) {
-    detail::StateRef<detail::FutureBase> found = co_await hold.state().next();
+  // Holds the state, as a `next` may outlive its `AsCompleted`.
+  static Coroutine<std::optional<Handle>> next_of(StateHold state) {
+    detail::StateRef<detail::FutureBase> found = co_await state->next();
     if (!found) co_return std::nullopt;
     co_return detail::Access::make<Handle>(std::move(found));
   }
 
-  detail::CompletionState* state_;
+  StateHold state_;
 };
 
 /// Options of `as_completed`.

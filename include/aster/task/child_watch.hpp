@@ -63,4 +63,33 @@ class ASTER_API ChildWatch : Runnable {
   DoneLink link_;
 };
 
+/// A counted reference to a kind of owner.
+template <class Owner>
+class OwnerRef {
+ public:
+  /// Takes over one reference, as a new owner has it.
+  explicit OwnerRef(Owner* owner) noexcept : owner_(owner) {}
+  OwnerRef(OwnerRef&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+  OwnerRef& operator=(OwnerRef&& other) noexcept {
+    std::swap(owner_, other.owner_);
+    return *this;
+  }
+  OwnerRef(const OwnerRef&) = delete;
+  OwnerRef& operator=(const OwnerRef&) = delete;
+  ~OwnerRef() {
+    if (owner_ != nullptr) owner_->release();
+  }
+  /// One more reference.
+  [[nodiscard]] static OwnerRef share(Owner& owner) noexcept {
+    owner.retain();
+    return OwnerRef(&owner);
+  }
+  [[nodiscard]] explicit operator bool() const noexcept { return owner_ != nullptr; }
+  [[nodiscard]] Owner& operator*() const noexcept { return *owner_; }
+  [[nodiscard]] Owner* operator->() const noexcept { return owner_; }
+
+ private:
+  Owner* owner_;
+};
+
 }  // namespace aster::inline v0::detail

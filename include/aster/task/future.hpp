@@ -44,6 +44,9 @@ class DoneLink : public ListNode {
   void (*discard_)(DoneLink&) noexcept = nullptr;  // It never will be: free the owner.
 };
 
+/// A copy of `text`, or an empty one when there is no memory for it.
+[[nodiscard]] ASTER_API std::string copy_or_empty(const std::string& text) noexcept;
+
 /// The shared state of futures and tasks, without the result's type. Counted
 /// without locks: all handles belong to the loop's thread.
 class ASTER_API FutureBase : public Report {
@@ -90,6 +93,8 @@ class ASTER_API FutureBase : public Report {
   void mark_retrieved() noexcept { retrieved_ = true; }
   /// The text of a cancellation that is on its way.
   [[nodiscard]] std::string& message() noexcept { return message_; }
+  /// A copy of it; empty when there is no memory, as the cancellation matters more.
+  [[nodiscard]] std::string message_copy() const noexcept { return copy_or_empty(message_); }
 
   /// For people, as `to_string` gives it.
   [[nodiscard]] std::string text() const;

@@ -41,7 +41,7 @@ class ASTER_API GatherCore : public ChildOwner {
   void child_done(ChildWatch& watch) override;
 
  protected:
-  explicit GatherCore(bool errors_are_results) noexcept : errors_are_results_(errors_are_results) {}
+  explicit GatherCore(bool errors_are_results) : errors_are_results_(errors_are_results) {}
   ~GatherCore() = default;
   [[nodiscard]] bool is_cancelling() const noexcept { return cancelling_; }
   [[nodiscard]] virtual bool outer_done() const noexcept = 0;

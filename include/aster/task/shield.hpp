@@ -53,15 +53,17 @@ class ShieldState final : public FutureState<T>, ChildOwner {
     if (this->is_done()) {
       if (!inner.is_cancelled() && inner.stored_error() != nullptr) report_shielded(inner);
     } else if (inner.is_cancelled()) {
-      this->FutureBase::cancel(std::string(inner.message()));
+      this->FutureBase::cancel(inner.message_copy());
     } else if (std::exception_ptr error = inner.stored_error()) {
       inner.mark_retrieved();
       this->set_error(std::move(error));
+    } else if constexpr (std::is_void_v<T>) {
+      this->set_result();
     } else {
-      if constexpr (std::is_void_v<T>) {
-        this->set_result();
-      } else {
+      try {
         this->set_result(std::move(inner_).take_or_copy());
+      } catch (...) {  // The value could not be copied.
+        this->set_error(std::current_exception());
       }
     }
   }

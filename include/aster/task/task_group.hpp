@@ -17,8 +17,32 @@
 namespace aster::inline v0 {
 
 namespace detail {
+
 class TaskGroupState;
-}
+
+/// A child's place in a group. Made before the child's task, as nothing may fail
+/// once that can run.
+class ASTER_API TaskGroupPlace {
+ public:
+  explicit TaskGroupPlace(TaskGroupState& group);
+  TaskGroupPlace(const TaskGroupPlace&) = delete;
+  TaskGroupPlace& operator=(const TaskGroupPlace&) = delete;
+  ~TaskGroupPlace();
+
+  template <class T>
+  [[nodiscard]] Task<T> take(Task<T> task) noexcept {
+    fill(Access::state(task));
+    return task;
+  }
+
+ private:
+  void fill(FutureBase& task) noexcept;
+
+  TaskGroupState& group_;
+  void* memory_;  // Null once filled.
+};
+
+}  // namespace detail
 
 /// Tasks that end together: the counterpart of asyncio.TaskGroup. Used with `with`:
 ///
@@ -48,20 +72,26 @@ class ASTER_API TaskGroup {
   /// is then destroyed without running.
   template <class T>
   Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
-    return adopt(detail::spawn(check(), std::move(coroutine), nullptr, options));
+    Scheduler& scheduler = check();
+    detail::TaskGroupPlace place(*state_);
+    return place.take(detail::spawn(scheduler, std::move(coroutine), nullptr, options));
   }
   /// The same with a callable, which lives until its task ends.
   template <class F>
     requires(detail::CoroutineFunction<std::decay_t<F>>)
   auto create_task(F&& callable, TaskOptions options = {}) {
-    return adopt(detail::spawn_call(check(), options, std::forward<F>(callable)));
+    Scheduler& scheduler = check();
+    detail::TaskGroupPlace place(*state_);
+    return place.take(detail::spawn_call(scheduler, options, std::forward<F>(callable)));
   }
   /// The same with a callable and its arguments.
   template <class F, class... Args>
     requires(detail::CoroutineFunction<std::decay_t<F>, std::decay_t<Args>...>)
   auto create_task(TaskOptions options, F&& callable, Args&&... args) {
-    return adopt(detail::spawn_call(check(), options, std::forward<F>(callable),
-                                    std::forward<Args>(args)...));
+    Scheduler& scheduler = check();
+    detail::TaskGroupPlace place(*state_);
+    return place.take(detail::spawn_call(scheduler, options, std::forward<F>(callable),
+                                         std::forward<Args>(args)...));
   }
 
   /// Ends the group early: children and body are cancelled and the block is left
@@ -76,12 +106,6 @@ class ASTER_API TaskGroup {
 
  private:
   Scheduler& check() const;
-  void adopt_state(detail::FutureBase& task);
-  template <class T>
-  Task<T> adopt(Task<T> task) {
-    adopt_state(detail::Access::state(task));
-    return task;
-  }
 
   detail::TaskGroupState* state_;  // Counted: notes of children may outlive the group.
 };

@@ -72,6 +72,20 @@ void SharedHandleState::cancel() noexcept {
 }
 
 void SharedHandleState::run_and_release() {
+  if (references_.load(std::memory_order_acquire) == 1) {
+    // The handle has been dropped, as it mostly is: from here on this thread has it
+    // alone, and nobody can cancel it or wait for its end.
+    struct End {
+      SharedHandleState* self;
+      bool runs;
+      ~End() {
+        if (runs) self->discard();
+        self->destroy();
+      }
+    } end{this, stage_.load(std::memory_order_relaxed) == Stage::queued};
+    if (end.runs) call_reporting();
+    return;
+  }
   struct Guard {
     SharedHandleState* self;
     ~Guard() { self->release_reference(); }
@@ -87,6 +101,10 @@ void SharedHandleState::run_and_release() {
       self->stage_.notify_all();
     }
   } finish{this};
+  call_reporting();
+}
+
+void SharedHandleState::call_reporting() {
   try {
     invoke();
   } catch (const BaseError&) {

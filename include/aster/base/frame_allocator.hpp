@@ -36,13 +36,6 @@ inline constexpr std::size_t frame_step = 16;       // Bytes between two sizes.
 inline constexpr std::size_t frame_classes = 128;   // Up to 2 KiB; larger ones use malloc.
 using FrameBins = std::array<FrameBin, frame_classes + 1>;
 
-// One pointer, so that it fits where the C library keeps room for libraries that are
-// loaded late, and needs no call to be found.
-#if defined(__GLIBC__)
-#define ASTER_THREAD_POINTER [[gnu::tls_model("initial-exec")]]
-#else
-#define ASTER_THREAD_POINTER
-#endif
 /// This thread's; never null.
 ASTER_THREAD_POINTER ASTER_API extern constinit thread_local FrameBin* frame_bins;
 

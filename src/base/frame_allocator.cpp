@@ -49,10 +49,10 @@ using detail::FrameBin;
 using detail::FrameBins;
 using detail::FreeFrame;
 
-constexpr std::size_t chunk_size = 64U << 10U;    // And alignment.
-constexpr std::size_t region_size = 1U << 20U;    // What is asked of malloc.
-constexpr std::size_t page_size = 4096;           // Of a free chunk this much is kept.
-constexpr std::size_t shelved_max = 32U << 20U;   // Bytes, before chunks are given back.
+constexpr std::size_t chunk_size = 64U << 10U;   // And alignment.
+constexpr std::size_t region_size = 1U << 20U;   // What is asked of malloc.
+constexpr std::size_t page_size = 4096;          // Of a free chunk this much is kept.
+constexpr std::size_t shelved_max = 32U << 20U;  // Bytes, before chunks are given back.
 
 constexpr std::size_t index_of(std::size_t size) { return (size + frame_step - 1) / frame_step; }
 constexpr std::size_t batch_length(std::size_t index) {
@@ -144,11 +144,11 @@ Chunk& take_chunk() {
     return *chunk;
   }
   // One region at a time is cut into chunks; a thread that finds none left makes one.
-  std::uintptr_t free = region.load(std::memory_order_relaxed);
+  std::uintptr_t free = region.load(std::memory_order_acquire);
   while (free != 0) {
     const std::uintptr_t next = free + chunk_size;
     if (region.compare_exchange_weak(free, next % region_size == 0 ? 0 : next,
-                                     std::memory_order_relaxed)) {
+                                     std::memory_order_acq_rel, std::memory_order_acquire)) {
       // NOLINTNEXTLINE(performance-no-int-to-ptr): cut from a number.
       return *::new (reinterpret_cast<void*>(free)) Chunk{};
     }
@@ -156,7 +156,7 @@ Chunk& take_chunk() {
   void* memory = std::aligned_alloc(region_size, region_size);
   if (memory == nullptr) throw std::bad_alloc();
   free = reinterpret_cast<std::uintptr_t>(memory) + chunk_size;
-  std::uintptr_t rest = region.exchange(free, std::memory_order_relaxed);
+  std::uintptr_t rest = region.exchange(free, std::memory_order_acq_rel);
   for (; rest != 0; rest = (rest + chunk_size) % region_size == 0 ? 0 : rest + chunk_size) {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): another thread's, made meanwhile.
     auto* chunk = ::new (reinterpret_cast<void*>(rest)) Chunk{};

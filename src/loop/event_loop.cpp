@@ -509,7 +509,7 @@ void EventLoop::turn(Duration limit) {
   detail::Inbox& inbox = *scheduler.inbox_;
   if (!scheduler.reports_.empty()) [[unlikely]]
     tell_reports();
-  inbox.drain(scheduler.ready_);
+  if (inbox.maybe_full()) inbox.drain(scheduler.ready_);
   bool polled = true;
   if (scheduler.ready_.empty()) {
     Duration wait = stopping_ ? Duration::zero() : std::min(time_to_next_timer(), limit);

@@ -57,6 +57,11 @@ const RunnableOps SharedHandleState::runnable_ops{
       handle.release_reference();
     }};
 
+namespace {
+// What this thread is running; a callback that cancels itself must not wait for its end.
+constinit thread_local const SharedHandleState* running_here = nullptr;
+}  // namespace
+
 void SharedHandleState::cancel() noexcept {
   Stage seen = Stage::queued;
   if (stage_.compare_exchange_strong(seen, Stage::cancelled, std::memory_order_acq_rel)) {
@@ -64,8 +69,7 @@ void SharedHandleState::cancel() noexcept {
     return;
   }
   // Another thread that cancels a running callback waits for its end.
-  while (seen == Stage::running &&
-         runner_.load(std::memory_order_acquire) != std::this_thread::get_id()) {
+  while (seen == Stage::running && running_here != this) {
     stage_.wait(Stage::running, std::memory_order_acquire);
     seen = stage_.load(std::memory_order_acquire);
   }
@@ -90,7 +94,6 @@ void SharedHandleState::run_and_release() {
     SharedHandleState* self;
     ~Guard() { self->release_reference(); }
   } guard{this};
-  runner_.store(std::this_thread::get_id(), std::memory_order_release);
   Stage seen = Stage::queued;
   if (!stage_.compare_exchange_strong(seen, Stage::running, std::memory_order_acq_rel)) return;
   struct Finish {
@@ -99,8 +102,10 @@ void SharedHandleState::run_and_release() {
       self->discard();
       self->stage_.store(Stage::done, std::memory_order_release);
       self->stage_.notify_all();
+      running_here = nullptr;
     }
   } finish{this};
+  running_here = this;
   call_reporting();
 }
 

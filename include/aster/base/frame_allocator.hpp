@@ -32,8 +32,8 @@ struct FrameBin {
   std::size_t room;  // For how many more; none in a thread that keeps no blocks.
 };
 
-inline constexpr std::size_t frame_step = 16;       // Bytes between two sizes.
-inline constexpr std::size_t frame_classes = 128;   // Up to 2 KiB; larger ones use malloc.
+inline constexpr std::size_t frame_step = 16;      // Bytes between two sizes.
+inline constexpr std::size_t frame_classes = 128;  // Up to 2 KiB; larger ones use malloc.
 using FrameBins = std::array<FrameBin, frame_classes + 1>;
 
 /// This thread's; never null.

@@ -124,8 +124,7 @@ class ResultPromise : public PromiseBase {
  protected:
   ~ResultPromise() = default;
   [[nodiscard]] Result<T>& result() const noexcept {
-    if (CallLink* call = link()) return static_cast<CallAwaiter<T>*>(call)->result_;
-    return *static_cast<Result<T>*>(root_result());
+    return *static_cast<Result<T>*>(result_place());
   }
 };
 
@@ -178,8 +177,8 @@ class [[nodiscard]] CallAwaiter final : CallLink {
   }
 
  private:
-  friend class ResultPromise<T>;
-  Result<T> result_;
+  static_assert(alignof(Result<T>) <= sizeof(CallLink) && sizeof(CallLink) == 2 * sizeof(void*));
+  Result<T> result_;  // Right behind the link, where `PromiseBase` looks for it.
 };
 
 template <class T>

@@ -103,12 +103,12 @@ class ASTER_API PromiseBase {
   /// The call that this frame runs for, in the awaiting frame; null at the root.
   [[nodiscard]] CallLink* link() const noexcept {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
-    return (origin_ & root_tag) == 0 ? reinterpret_cast<CallLink*>(origin_) : nullptr;
+    return (origin_ & root_tag) == 0 ? reinterpret_cast<CallLink*>(origin_) - 1 : nullptr;
   }
-  /// What `set_root_result` was given; null for a frame that is awaited.
-  [[nodiscard]] void* root_result() const noexcept {
+  /// Where the result goes: what follows the link, or what `set_root_result` was given.
+  [[nodiscard]] void* result_place() const noexcept {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
-    return (origin_ & root_tag) != 0 ? reinterpret_cast<void*>(origin_ - root_tag) : nullptr;
+    return reinterpret_cast<void*>(origin_ & ~root_tag);
   }
   /// Where a root's result goes, at an even address.
   void set_root_result(void* result) noexcept {
@@ -122,8 +122,9 @@ class ASTER_API PromiseBase {
 
   static constexpr std::uintptr_t root_tag = 1;
 
-  Driver* driver_ = nullptr;   // Set before the first step.
-  std::uintptr_t origin_ = 0;  // A CallLink; or, with the tag, where the root's result goes.
+  Driver* driver_ = nullptr;          // Set before the first step.
+  std::uintptr_t origin_ = root_tag;  // Where the result goes. Without the tag that is in the
+                                      // awaiting frame, behind a CallLink.
   std::source_location site_;
 };
 
@@ -149,7 +150,7 @@ template <class Promise>
 inline void CallLink::call(PromiseBase& parent, PromiseBase& child) noexcept {
   parent_ = &parent;
   child.driver_ = parent.driver_;
-  child.origin_ = reinterpret_cast<std::uintptr_t>(this);
+  child.origin_ = reinterpret_cast<std::uintptr_t>(this + 1);
   parent.driver_->leaf_ = &child;
 }
 

@@ -9,7 +9,6 @@
 #include <atomic>
 #include <cstdint>
 #include <source_location>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -111,7 +110,6 @@ class ASTER_API SharedHandleState : public Runnable {
 
   std::atomic<std::uint32_t> references_{2};  // The queue's and the handle's.
   std::atomic<Stage> stage_{Stage::queued};
-  std::atomic<std::thread::id> runner_{};
   std::source_location source_;
 };
 

@@ -29,7 +29,7 @@ void Driver::destroy_frames() noexcept {
   phase_ = Phase::ended;
   while (leaf_ != nullptr) {
     PromiseBase& frame = *leaf_;
-    CallLink* link = frame.caller_;
+    CallLink* link = frame.link();
     leaf_ = link != nullptr ? link->parent_ : nullptr;
     if (link != nullptr) link->child_ = nullptr;
     PromiseBase::destroy(frame);

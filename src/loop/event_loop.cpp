@@ -408,9 +408,9 @@ bool EventLoop::run_once(Delay limit) {
 class EventLoop::StopOnDone final : public detail::Runnable {
  public:
   StopOnDone(EventLoop& loop, detail::FutureBase& future) noexcept : Runnable(&ops), loop_(loop) {
-    link_.target_ = this;
+    link_.set_target(*this);
     link_.owner_ = this;
-    link_.queued_ = [](detail::DoneLink& link) noexcept {
+    link_.queued_ = [](detail::DoneHook& link) noexcept {
       static_cast<StopOnDone*>(link.owner_)->queued_ = true;
     };
     if (future.is_done()) {
@@ -432,7 +432,7 @@ class EventLoop::StopOnDone final : public detail::Runnable {
   static StopOnDone& self_of(Runnable& node) noexcept { return static_cast<StopOnDone&>(node); }
 
   EventLoop& loop_;
-  detail::DoneLink link_;
+  detail::DoneHook link_;
   bool queued_ = false;
 };
 
@@ -502,7 +502,7 @@ void EventLoop::turn(Duration limit) {
   detail::Inbox& inbox = *scheduler.inbox_;
   if (!scheduler.reports_.empty()) [[unlikely]]
     tell_reports();
-  inbox.drain(scheduler.ready_);
+  if (inbox.maybe_full()) inbox.drain(scheduler.ready_);
   bool polled = true;
   if (scheduler.ready_.empty()) {
     Duration wait = stopping_ ? Duration::zero() : std::min(time_to_next_timer(), limit);

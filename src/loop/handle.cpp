@@ -58,6 +58,11 @@ const RunnableOps SharedHandleState::runnable_ops{
       handle.release_reference();
     }};
 
+namespace {
+// What this thread is running; a callback that cancels itself must not wait for its end.
+constinit thread_local const SharedHandleState* running_here = nullptr;
+}  // namespace
+
 void SharedHandleState::cancel() noexcept {
   Stage seen = Stage::queued;
   if (stage_.compare_exchange_strong(seen, Stage::cancelled, std::memory_order_acq_rel)) {
@@ -65,19 +70,31 @@ void SharedHandleState::cancel() noexcept {
     return;
   }
   // Another thread that cancels a running callback waits for its end.
-  while (seen == Stage::running &&
-         runner_.load(std::memory_order_acquire) != std::this_thread::get_id()) {
+  while (seen == Stage::running && running_here != this) {
     stage_.wait(Stage::running, std::memory_order_acquire);
     seen = stage_.load(std::memory_order_acquire);
   }
 }
 
 void SharedHandleState::run_and_release() {
+  if (references_.load(std::memory_order_acquire) == 1) {
+    // The handle has been dropped, as it mostly is: from here on this thread has it
+    // alone, and nobody can cancel it or wait for its end.
+    struct End {
+      SharedHandleState* self;
+      bool runs;
+      ~End() {
+        if (runs) self->discard();
+        self->destroy();
+      }
+    } end{this, stage_.load(std::memory_order_relaxed) == Stage::queued};
+    if (end.runs) call_reporting();
+    return;
+  }
   struct Guard {
     SharedHandleState* self;
     ~Guard() { self->release_reference(); }
   } guard{this};
-  runner_.store(std::this_thread::get_id(), std::memory_order_release);
   Stage seen = Stage::queued;
   if (!stage_.compare_exchange_strong(seen, Stage::running, std::memory_order_acq_rel)) return;
   struct Finish {
@@ -86,8 +103,14 @@ void SharedHandleState::run_and_release() {
       self->discard();
       self->stage_.store(Stage::done, std::memory_order_release);
       self->stage_.notify_all();
+      running_here = nullptr;
     }
   } finish{this};
+  running_here = this;
+  call_reporting();
+}
+
+void SharedHandleState::call_reporting() {
   const ContextEntry context(context_cell(), context_);
   try {
     invoke();

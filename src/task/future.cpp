@@ -18,18 +18,18 @@ class Callback final : public Runnable {
         future_(&future),
         context_(std::move(context)),
         function_(std::move(function)) {
-    link.target_ = this;
+    link.set_target(*this);
     link.id_ = id;
     link.owner_ = this;
-    link.queued_ = [](DoneLink& self) noexcept { static_cast<Callback*>(self.owner_)->hold(); };
-    link.discard_ = [](DoneLink& self) noexcept {
+    link.queued_ = [](DoneHook& self) noexcept { static_cast<Callback*>(self.owner_)->hold(); };
+    link.discard_ = [](DoneHook& self) noexcept {
       destroy_in_frame(static_cast<Callback*>(self.owner_));
     };
   }
 
   void hold() noexcept { future_->add_reference(); }
 
-  DoneLink link;
+  DoneHook link;
 
  private:
   static const RunnableOps ops;
@@ -87,7 +87,8 @@ std::string copy_or_empty(const std::string& text) noexcept {
 FutureBase::~FutureBase() {
   while (!links_.empty()) {
     DoneLink& link = links_.pop_front();
-    if (link.discard_ != nullptr) link.discard_(link);
+    DoneHook* hook = link.as_hook();
+    if (hook != nullptr && hook->discard_ != nullptr) hook->discard_(*hook);
   }
   scheduler_->release_reference();
 }
@@ -104,12 +105,13 @@ void FutureBase::complete(State state, bool unretrieved_error) noexcept {
   retrieved_ = !unretrieved_error;
   while (!links_.empty()) {
     DoneLink& link = links_.pop_front();
+    DoneHook* hook = link.as_hook();
     if (scheduler_->is_closed()) [[unlikely]] {  // Nobody will run it.
-      if (link.discard_ != nullptr) link.discard_(link);
+      if (hook != nullptr && hook->discard_ != nullptr) hook->discard_(*hook);
       continue;
     }
-    if (link.queued_ != nullptr) link.queued_(link);
-    scheduler_->post(*link.target_);
+    if (hook != nullptr && hook->queued_ != nullptr) hook->queued_(*hook);
+    scheduler_->post(*link.target());
   }
 }
 
@@ -130,9 +132,10 @@ CallbackId FutureBase::add_callback(Function<void()> function, const Context* co
 
 std::size_t FutureBase::remove_callback(CallbackId id) noexcept {
   for (DoneLink* link = links_.first(); link != nullptr; link = links_.next(*link)) {
-    if (link->id_ == id && id != 0) {
-      link->unlink();
-      link->discard_(*link);
+    DoneHook* hook = link->as_hook();
+    if (hook != nullptr && hook->id_ == id && id != 0) {
+      hook->unlink();
+      hook->discard_(*hook);
       return 1;
     }
   }
@@ -232,8 +235,7 @@ void FutureAwaiterBase::wait(Driver& driver) {
   if (&future_->scheduler() != &driver.scheduler()) {
     throw RuntimeError("co_await: the future is attached to a different loop");
   }
-  driver_ = &driver;
-  link_.target_ = &driver;
+  link_.set_target(driver);
   future_->add_link(link_);
   driver.suspend(*this);
 }

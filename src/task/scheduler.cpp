@@ -6,17 +6,10 @@ namespace aster::inline v0::detail {
 
 constinit std::atomic<std::uint32_t> fork_count{1};
 
-namespace {
-constinit thread_local Scheduler* running = nullptr;
-}
+constinit thread_local Scheduler* this_threads_scheduler = nullptr;
 
-Scheduler*& running_scheduler() noexcept { return running; }
-
-Scheduler& require_running(const char* call) {
-  if (running == nullptr) [[unlikely]] {
-    throw RuntimeError(std::string(call) + ": no running event loop");
-  }
-  return *running;
+void throw_no_running_loop(const char* call) {
+  throw RuntimeError(std::string(call) + ": no running event loop");
 }
 
 }  // namespace aster::inline v0::detail

@@ -9,7 +9,14 @@ namespace aster::inline v0 {
 namespace detail {
 namespace {
 
-constinit std::atomic<std::uint64_t> last_task_number{0};
+/// The number of the next task: drawn from all threads' in blocks.
+std::uintptr_t next_task_number() noexcept {
+  constexpr std::uint64_t block = 64;
+  static constinit std::atomic<std::uint64_t> drawn{0};
+  static constinit thread_local std::uint64_t last = 0;
+  if (last % block == 0) last = drawn.fetch_add(block, std::memory_order_relaxed);
+  return static_cast<std::uintptr_t>(++last);
+}
 
 TaskBase& task_of(Runnable& node) noexcept {
   return static_cast<TaskBase&>(static_cast<Driver&>(node));
@@ -50,13 +57,13 @@ const DriverOps TaskBase::driver_ops{
 TaskBase::TaskBase(Scheduler& scheduler, const TaskOptions& options)
     : FutureBase(scheduler, Kind::task, options.source),
       Driver(driver_ops, scheduler.ready_),
-      number_(last_task_number.fetch_add(1, std::memory_order_relaxed) + 1),
+      name_(2 * next_task_number() + 1),
       context_(options.context != nullptr ? options.context->slot()
                                           : ContextSlot(scheduler.current_context())) {
-  if (!options.name.empty()) name_ = new std::string(options.name);
+  if (!options.name.empty()) set_name(options.name);
 }
 
-TaskBase::~TaskBase() { delete name_; }
+TaskBase::~TaskBase() { delete given_name(); }
 
 void TaskBase::begin(PromiseBase& root, HeldCallable* held, bool eager) {
   Scheduler& scheduler = FutureBase::scheduler();
@@ -73,8 +80,8 @@ void TaskBase::begin(PromiseBase& root, HeldCallable* held, bool eager) {
 
 void TaskBase::step() {
   Scheduler& scheduler = FutureBase::scheduler();
-  if (!started_) {
-    started_ = true;
+  if ((flags_ & started) == 0) {
+    flags_ |= started;
     if ((flags_ & must_cancel) != 0) {  // The body never runs (TASK-21).
       flags_ = 0;
       destroy_frames();
@@ -197,12 +204,14 @@ int TaskBase::uncancel() noexcept {
 Context TaskBase::context() { return Context(context_); }
 
 std::string TaskBase::name() const {
-  return name_ != nullptr ? *name_ : "Task-" + std::to_string(number_);
+  const std::string* given = given_name();
+  return given != nullptr ? *given : "Task-" + std::to_string(name_ / 2);
 }
 
 void TaskBase::set_name(std::string_view name) {
   auto* replacement = new std::string(name);
-  delete std::exchange(name_, replacement);
+  delete given_name();
+  name_ = reinterpret_cast<std::uintptr_t>(replacement);
 }
 
 }  // namespace detail

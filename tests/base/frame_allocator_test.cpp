@@ -4,13 +4,18 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <functional>
 #include <new>
+#include <set>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <pthread.h>
@@ -20,6 +25,22 @@ namespace {
 
 using detail::allocate_frame;
 using detail::release_frame;
+
+/// Whether blocks are used again; sanitizers have none of it.
+bool recycles() {
+  void* first = allocate_frame(48);
+  release_frame(first, 48);
+  void* second = allocate_frame(48);
+  release_frame(second, 48);
+  return first == second && detail::frame_bins[3].first == second;
+}
+
+long resident_pages() {
+  long total = 0;
+  long resident = 0;
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident;
+}
 
 TEST(FrameAllocator, GivesMemoryAlignedAsOperatorNew) {
   for (std::size_t size = 1; size < 5000; size += 37) {
@@ -52,6 +73,80 @@ TEST(FrameAllocator, TakesMemoryBackOnAnotherThread) {
     release_frame(memory, 128);
     release_frame(allocate_frame(128), 128);
   }).join();
+}
+
+TEST(FrameAllocator, GivesBlocksOfOneThreadToAnotherThatFreesNone) {
+  // As with posts: one thread makes them, another ends them. What is in use at a time
+  // stays the same, and so must the memory that is taken.
+  if (!recycles()) GTEST_SKIP() << "with this sanitizer all blocks are malloc's";
+  std::set<void*> seen;
+  for (int i = 0; i < 100; ++i) {
+    std::vector<void*> blocks(100);
+    for (void*& block : blocks) {
+      block = allocate_frame(160);
+      seen.insert(block);
+    }
+    // A thread of its own each time, so that what it keeps must come back at its end.
+    std::thread([&blocks] {
+      for (void* block : blocks) release_frame(block, 160);
+    }).join();
+  }
+
+  EXPECT_LT(seen.size(), 1000U);  // Of 10,000 that were asked for.
+}
+
+TEST(FrameAllocator, KeepsBlocksApartThatThreadsPassOnToEachOther) {
+  constexpr int rounds = 50;
+  constexpr int count = 500;
+  std::atomic<bool> overlap{false};
+  const auto work = [&overlap](unsigned char mark, std::vector<unsigned char*>& passed) {
+    for (unsigned char* block : passed) release_frame(block, 208);
+    passed.clear();
+    for (int i = 0; i < count; ++i) {
+      passed.push_back(static_cast<unsigned char*>(allocate_frame(208)));
+      std::memset(passed.back(), mark, 208);
+    }
+    for (unsigned char* block : passed) {
+      if (block[0] != mark || block[207] != mark) overlap = true;
+    }
+  };
+  std::vector<unsigned char*> a;
+  std::vector<unsigned char*> b;
+  for (int i = 0; i < rounds; ++i) {
+    std::thread first(work, static_cast<unsigned char>(1), std::ref(a));
+    std::thread second(work, static_cast<unsigned char>(2), std::ref(b));
+    first.join();
+    second.join();
+    std::swap(a, b);  // Each frees what the other made.
+  }
+  for (unsigned char* block : a) release_frame(block, 208);
+  for (unsigned char* block : b) release_frame(block, 208);
+
+  EXPECT_FALSE(overlap);
+}
+
+TEST(FrameAllocator, GivesMemoryBackToTheSystemWhenMuchIsFree) {
+  if (!recycles()) GTEST_SKIP() << "with this sanitizer all blocks are malloc's";
+  constexpr std::size_t size = 1024;
+  constexpr std::size_t count = 100'000;  // 100 MB; 32 MB of it may be kept.
+  std::vector<void*> blocks(count);
+  for (void*& block : blocks) {
+    block = allocate_frame(size);
+    std::memset(block, 1, size);
+  }
+  const long full = resident_pages();
+  for (void* block : blocks) release_frame(block, size);
+
+  EXPECT_LT(resident_pages(), full - 10'000);  // 40 MB less, of pages of 4 KiB.
+
+  for (void*& block : blocks) {  // And they can be had again, each its own.
+    block = allocate_frame(size);
+    std::memcpy(block, static_cast<const void*>(&block), sizeof block);
+  }
+  for (void*& block : blocks) {
+    EXPECT_EQ(std::memcmp(block, static_cast<const void*>(&block), sizeof block), 0);
+    release_frame(block, size);
+  }
 }
 
 TEST(FrameAllocator, WorksWhileAThreadEnds) {

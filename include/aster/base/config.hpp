@@ -3,6 +3,8 @@
 
 #include <aster/base/build_options.hpp>
 
+#include <cstddef>  // And __GLIBC__.
+
 #if defined(_WIN32)
 #if defined(ASTER_EXPORTS)
 #define ASTER_API __declspec(dllexport)
@@ -13,6 +15,15 @@
 #endif
 #else
 #define ASTER_API __attribute__((visibility("default")))
+#endif
+
+// For thread-local pointers of the library that inline functions read. One is so small
+// that the C library has room for it even in a library that is loaded late, and with
+// this it takes no call to find it.
+#if defined(__GLIBC__)
+#define ASTER_THREAD_POINTER [[gnu::tls_model("initial-exec")]]
+#else
+#define ASTER_THREAD_POINTER
 #endif
 
 namespace aster {

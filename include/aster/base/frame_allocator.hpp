@@ -3,6 +3,7 @@
 
 #include <aster/base/config.hpp>
 
+#include <array>
 #include <cstddef>
 #include <new>
 #include <utility>
@@ -19,10 +20,56 @@ ASTER_API void set_frame_allocator(void* (*allocate)(std::size_t size),
 
 namespace detail {
 
+/// A block that waits for use.
+struct FreeFrame {
+  FreeFrame* next;
+  FreeFrame* next_batch;  // Of the first block of a batch.
+};
+
+/// The blocks of one size that a thread has at hand.
+struct FrameBin {
+  FreeFrame* first;
+  std::size_t room;  // For how many more; none in a thread that keeps no blocks.
+};
+
+inline constexpr std::size_t frame_step = 16;      // Bytes between two sizes.
+inline constexpr std::size_t frame_classes = 128;  // Up to 2 KiB; larger ones use malloc.
+using FrameBins = std::array<FrameBin, frame_classes + 1>;
+
+/// This thread's; never null.
+ASTER_THREAD_POINTER ASTER_API extern constinit thread_local FrameBin* frame_bins;
+
+/// For what the inline functions below have not at hand.
+[[nodiscard]] ASTER_API void* allocate_frame_slowly(std::size_t size);
+ASTER_API void release_frame_slowly(void* memory, std::size_t size) noexcept;
+
 /// `size` bytes, aligned as `operator new` aligns; throws `std::bad_alloc`.
-[[nodiscard]] ASTER_API void* allocate_frame(std::size_t size);
+[[nodiscard]] inline void* allocate_frame(std::size_t size) {
+  const std::size_t index = (size + frame_step - 1) / frame_step;
+  if (index <= frame_classes) [[likely]] {
+    FrameBin& bin = frame_bins[index];
+    if (FreeFrame* block = bin.first; block != nullptr) [[likely]] {
+      bin.first = block->next;
+      ++bin.room;
+      return block;
+    }
+  }
+  return allocate_frame_slowly(size);
+}
+
 /// Gives back what `allocate_frame(size)` gave; any thread.
-ASTER_API void release_frame(void* memory, std::size_t size) noexcept;
+inline void release_frame(void* memory, std::size_t size) noexcept {
+  const std::size_t index = (size + frame_step - 1) / frame_step;
+  if (index <= frame_classes) [[likely]] {
+    FrameBin& bin = frame_bins[index];
+    if (bin.room > 0) [[likely]] {
+      bin.first = ::new (memory) FreeFrame{bin.first, nullptr};
+      --bin.room;
+      return;
+    }
+  }
+  release_frame_slowly(memory, size);
+}
 
 /// A new `T` in frame memory.
 template <class T, class... Args>

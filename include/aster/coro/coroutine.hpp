@@ -26,6 +26,8 @@ class Coroutine;
 namespace detail {
 
 template <class T>
+class ResultPromise;
+template <class T>
 class CoroutinePromise;
 template <class T>
 class CallAwaiter;
@@ -91,7 +93,7 @@ class [[nodiscard("a Coroutine does nothing until it is awaited or made a task")
 
  private:
   template <class U>
-  friend class detail::CoroutinePromise;
+  friend class detail::ResultPromise;
   explicit Coroutine(promise_type& promise) noexcept : promise_(&promise) {}
   void destroy() noexcept {
     if (promise_ != nullptr) detail::destroy_unstarted(*std::exchange(promise_, nullptr));
@@ -104,46 +106,49 @@ class [[nodiscard("a Coroutine does nothing until it is awaited or made a task")
 
 namespace detail {
 
+/// The part of a coroutine's promise that does not depend on how `co_return` is
+/// spelled: where the result goes.
 template <class T>
-class CoroutinePromise : public PromiseBase {
+class ResultPromise : public PromiseBase {
+ public:
+  Coroutine<T> get_return_object() noexcept;
+  void unhandled_exception() noexcept {
+    Result<T>& place = result();
+    place.set_error(std::current_exception());
+    note_left(place.error(), await_site());
+  }
+  /// Where the result of a root goes; set before the first step. That of a frame
+  /// that is awaited goes to its awaiter.
+  void deliver_to(Result<T>& place) noexcept { set_root_result(&place); }
+
+ protected:
+  ~ResultPromise() = default;
+  [[nodiscard]] Result<T>& result() const noexcept {
+    return *static_cast<Result<T>*>(result_place());
+  }
+};
+
+template <class T>
+class CoroutinePromise : public ResultPromise<T> {
  public:
   CoroutinePromise() noexcept = default;
-  Coroutine<T> get_return_object() noexcept { return Coroutine<T>(*this); }
-  void unhandled_exception() noexcept {
-    result_->set_error(std::current_exception());
-    note_left(result_->error(), await_site());
-  }
   template <class U = T>
     requires(std::is_constructible_v<typename Result<T>::Stored, U> ||
              (std::is_reference_v<T> && std::is_convertible_v<U, T>))
   void return_value(U&& value) {
     if constexpr (std::is_arithmetic_v<T> && std::is_arithmetic_v<std::remove_cvref_t<U>>) {
-      result_->emplace(static_cast<T>(value));  // `co_return 1` of a Coroutine<std::size_t>.
+      this->result().emplace(static_cast<T>(value));  // `co_return 1` of Coroutine<std::size_t>.
     } else {
-      result_->emplace(std::forward<U>(value));
+      this->result().emplace(std::forward<U>(value));
     }
   }
-  /// Where the result goes; set before the first step.
-  void deliver_to(Result<T>& result) noexcept { result_ = &result; }
-
- private:
-  Result<T>* result_ = nullptr;
 };
 
 template <>
-class CoroutinePromise<void> : public PromiseBase {
+class CoroutinePromise<void> : public ResultPromise<void> {
  public:
   CoroutinePromise() noexcept = default;
-  Coroutine<void> get_return_object() noexcept { return Coroutine<void>(*this); }
-  void unhandled_exception() noexcept {
-    result_->set_error(std::current_exception());
-    note_left(result_->error(), await_site());
-  }
-  void return_void() noexcept { result_->emplace(); }
-  void deliver_to(Result<void>& result) noexcept { result_ = &result; }
-
- private:
-  Result<void>* result_ = nullptr;
+  inline void return_void() noexcept;
 };
 
 /// `co_await` of a coroutine: owns the called frame and receives its result.
@@ -163,7 +168,6 @@ class [[nodiscard]] CallAwaiter final : CallLink {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> parent) noexcept {
     require_driver<Promise>();
-    static_cast<CoroutinePromise<T>*>(child_)->deliver_to(result_);
     call(parent.promise(), *child_);
   }
 
@@ -173,8 +177,16 @@ class [[nodiscard]] CallAwaiter final : CallLink {
   }
 
  private:
-  Result<T> result_;
+  static_assert(alignof(Result<T>) <= sizeof(CallLink) && sizeof(CallLink) == 2 * sizeof(void*));
+  Result<T> result_;  // Right behind the link, where `PromiseBase` looks for it.
 };
+
+template <class T>
+Coroutine<T> ResultPromise<T>::get_return_object() noexcept {
+  return Coroutine<T>(static_cast<CoroutinePromise<T>&>(*this));
+}
+
+void CoroutinePromise<void>::return_void() noexcept { result().emplace(); }
 
 }  // namespace detail
 }  // namespace aster::inline v0

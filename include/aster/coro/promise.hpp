@@ -7,6 +7,7 @@
 #include <aster/coro/driver.hpp>
 
 #include <coroutine>
+#include <cstdint>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -78,7 +79,8 @@ class ASTER_API PromiseBase {
   [[nodiscard]] Driver& driver() const noexcept { return *driver_; }
   /// The frame that awaits this one; null at the root.
   [[nodiscard]] PromiseBase* caller() const noexcept {
-    return caller_ != nullptr ? caller_->parent_ : nullptr;
+    const CallLink* call = link();
+    return call != nullptr ? call->parent_ : nullptr;
   }
   /// Where this frame awaits, or last awaited, something.
   [[nodiscard]] const std::source_location& await_site() const noexcept { return site_; }
@@ -98,13 +100,31 @@ class ASTER_API PromiseBase {
  protected:
   ~PromiseBase() = default;
 
+  /// The call that this frame runs for, in the awaiting frame; null at the root.
+  [[nodiscard]] CallLink* link() const noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
+    return (origin_ & root_tag) == 0 ? reinterpret_cast<CallLink*>(origin_) - 1 : nullptr;
+  }
+  /// Where the result goes: what follows the link, or what `set_root_result` was given.
+  [[nodiscard]] void* result_place() const noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
+    return reinterpret_cast<void*>(origin_ & ~root_tag);
+  }
+  /// Where a root's result goes, at an even address.
+  void set_root_result(void* result) noexcept {
+    origin_ = reinterpret_cast<std::uintptr_t>(result) + root_tag;
+  }
+
  private:
   friend class Driver;
   friend class CallLink;
   friend struct FinalAwaiter;
 
-  Driver* driver_ = nullptr;    // Set before the first step.
-  CallLink* caller_ = nullptr;  // In the awaiting frame; null at the root.
+  static constexpr std::uintptr_t root_tag = 1;
+
+  Driver* driver_ = nullptr;          // Set before the first step.
+  std::uintptr_t origin_ = root_tag;  // Where the result goes. Without the tag that is in the
+                                      // awaiting frame, behind a CallLink.
   std::source_location site_;
 };
 
@@ -130,15 +150,15 @@ template <class Promise>
 inline void CallLink::call(PromiseBase& parent, PromiseBase& child) noexcept {
   parent_ = &parent;
   child.driver_ = parent.driver_;
-  child.caller_ = this;
+  child.origin_ = reinterpret_cast<std::uintptr_t>(this + 1);
   parent.driver_->leaf_ = &child;
 }
 
 template <class Promise>
 void FinalAwaiter::await_suspend(std::coroutine_handle<Promise> self) const noexcept {
   PromiseBase& promise = self.promise();
-  if (promise.caller_ != nullptr) {
-    promise.driver_->leaf_ = promise.caller_->parent_;
+  if (const CallLink* call = promise.link()) {
+    promise.driver_->leaf_ = call->parent_;
   } else {
     promise.driver_->phase_ = Driver::Phase::ended;
   }

@@ -6,6 +6,7 @@
 #include <aster/coro/await_path.hpp>
 
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
@@ -118,6 +119,77 @@ class Result {
     std::exception_ptr error_;
   };
   Kind kind_ = Kind::empty;
+};
+
+/// Without a value it is told in one word which of the three it is, as every frame that
+/// awaits and every task has one.
+template <>
+class Result<void> {
+ public:
+  using Stored = Nothing;
+
+  Result() noexcept {}
+  Result(const Result&) = delete;
+  Result& operator=(const Result&) = delete;
+  ~Result() { reset(); }
+
+  [[nodiscard]] bool has_value() const noexcept { return bits() == value_mark; }
+  [[nodiscard]] bool has_error() const noexcept { return bits() > value_mark; }
+  [[nodiscard]] bool was_taken() const noexcept { return false; }
+  [[nodiscard]] bool is_empty() const noexcept { return bits() == 0; }
+
+  void emplace() noexcept {
+    ASTER_ASSERT(is_empty());
+    mark_ = value_mark;
+  }
+  void emplace(Nothing) noexcept { emplace(); }
+
+  void set_error(std::exception_ptr error) noexcept {
+    reset();
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
+  }
+
+  /// To be asked only when it has one.
+  [[nodiscard]] const std::exception_ptr& error() const noexcept { return error_; }
+
+  /// Nothing, or the error thrown.
+  void get() const { require_value(); }
+  /// The same.
+  void take() { require_value(); }
+  /// The same.
+  void require_value() const {
+    if (!has_value()) [[unlikely]]
+      fail();
+  }
+
+  void reset() noexcept {
+    if (has_error()) error_.~exception_ptr();
+    mark_ = 0;
+  }
+
+ private:
+  static constexpr std::uintptr_t value_mark = 1;
+  static_assert(sizeof(std::exception_ptr) == sizeof(std::uintptr_t),
+                "aster: an exception_ptr that is not null is taken for an address");
+
+  [[nodiscard]] std::uintptr_t bits() const noexcept {
+    std::uintptr_t bits;
+    std::memcpy(&bits, static_cast<const void*>(this), sizeof bits);
+    return bits;
+  }
+
+  [[noreturn]] void fail() const {
+    if (has_error()) {
+      note_rethrow(error_);
+      std::rethrow_exception(error_);
+    }
+    throw InvalidStateError("Result is not ready.");
+  }
+
+  union {
+    std::uintptr_t mark_ = 0;
+    std::exception_ptr error_;
+  };
 };
 
 }  // namespace aster::inline v0::detail

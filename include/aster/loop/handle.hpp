@@ -10,7 +10,6 @@
 #include <atomic>
 #include <cstdint>
 #include <source_location>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -97,7 +96,11 @@ class ASTER_API SharedHandleState : public Runnable {
   }
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release_reference() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    // The last holder needs no exchange: nobody is left to add one.
+    if (references_.load(std::memory_order_acquire) == 1 ||
+        references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      destroy();
+    }
   }
 
  protected:
@@ -110,10 +113,10 @@ class ASTER_API SharedHandleState : public Runnable {
   enum class Stage : std::uint8_t { queued, running, cancelled, done };
   static const RunnableOps runnable_ops;
   void run_and_release();
+  void call_reporting();
 
   std::atomic<std::uint32_t> references_{2};  // The queue's and the handle's.
   std::atomic<Stage> stage_{Stage::queued};
-  std::atomic<std::thread::id> runner_{};
   ContextSlot context_;
   std::source_location source_;
 };

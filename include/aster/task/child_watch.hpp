@@ -31,11 +31,11 @@ class ASTER_API ChildWatch : Runnable {
   ChildWatch(ChildOwner& owner, StateRef<FutureBase> child) noexcept
       : Runnable(&runnable_ops), owner_(owner), child_(std::move(child)) {
     link_.owner_ = this;
-    link_.target_ = this;
-    link_.queued_ = [](DoneLink& link) noexcept {
+    link_.set_target(*this);
+    link_.queued_ = [](DoneHook& link) noexcept {
       static_cast<ChildWatch*>(link.owner_)->owner_.retain();
     };
-    link_.discard_ = [](DoneLink&) noexcept {};
+    link_.discard_ = [](DoneHook&) noexcept {};
   }
   ChildWatch(const ChildWatch&) = delete;
   ChildWatch& operator=(const ChildWatch&) = delete;
@@ -60,7 +60,7 @@ class ASTER_API ChildWatch : Runnable {
 
   ChildOwner& owner_;
   StateRef<FutureBase> child_;
-  DoneLink link_;
+  DoneHook link_;
 };
 
 /// A counted reference to a kind of owner.

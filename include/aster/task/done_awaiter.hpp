@@ -20,13 +20,14 @@ class DoneAwaiter final : Waiter {
   [[nodiscard]] bool await_ready() const noexcept { return future_->is_done(); }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
-    driver_ = &driver_of(handle);
-    link_.target_ = driver_;
+    Driver& driver = driver_of(handle);
+    link_.set_target(driver);
     future_->add_link(link_);
-    driver_->suspend(*this);
+    driver.suspend(*this);
   }
   void await_resume() {
-    if (driver_ != nullptr) driver_->check();
+    auto* driver = static_cast<Driver*>(link_.target());  // Null when it did not suspend.
+    if (driver != nullptr) driver->check();
   }
 
  private:
@@ -38,7 +39,6 @@ class DoneAwaiter final : Waiter {
   }
 
   StateRef<FutureBase> future_;
-  Driver* driver_ = nullptr;  // Null until it suspends.
   DoneLink link_;
 };
 

@@ -30,19 +30,49 @@ using CallbackId = std::uint64_t;
 
 namespace detail {
 
+class DoneHook;
+
 /// A link in the list of what is to be queued when a future is done: an awaiting
-/// driver, or a callback.
+/// driver, or a hook.
 class DoneLink : public ListNode {
  public:
   DoneLink() noexcept = default;
   ~DoneLink() { unlink(); }
-  Runnable* target_ = nullptr;
-  // The rest is for callbacks only.
+
+  /// What is to be queued.
+  void set_target(Runnable& target) noexcept {
+    target_ = reinterpret_cast<std::uintptr_t>(&target) | (target_ & hook_tag);
+  }
+  /// Null before `set_target`.
+  [[nodiscard]] Runnable* target() const noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
+    return reinterpret_cast<Runnable*>(target_ & ~hook_tag);
+  }
+  [[nodiscard]] inline DoneHook* as_hook() noexcept;
+
+ protected:
+  struct Tagged {};
+  explicit DoneLink(Tagged) noexcept : target_(hook_tag) {}
+
+ private:
+  static constexpr std::uintptr_t hook_tag = 1;
+  std::uintptr_t target_ = 0;  // With the tag when it is a hook.
+};
+
+/// The link of a callback, or of whoever else has to know that its target is about to
+/// be queued.
+class DoneHook : public DoneLink {
+ public:
+  DoneHook() noexcept : DoneLink(Tagged()) {}
   CallbackId id_ = 0;
   void* owner_ = nullptr;
-  void (*queued_)(DoneLink&) noexcept = nullptr;   // It is about to be queued.
-  void (*discard_)(DoneLink&) noexcept = nullptr;  // It never will be: free the owner.
+  void (*queued_)(DoneHook&) noexcept = nullptr;   // It is about to be queued.
+  void (*discard_)(DoneHook&) noexcept = nullptr;  // It never will be: free the owner.
 };
+
+inline DoneHook* DoneLink::as_hook() noexcept {
+  return (target_ & hook_tag) != 0 ? static_cast<DoneHook*>(this) : nullptr;
+}
 
 /// A copy of `text`, or an empty one when there is no memory for it.
 [[nodiscard]] ASTER_API std::string copy_or_empty(const std::string& text) noexcept;
@@ -212,9 +242,10 @@ class ASTER_API FutureAwaiterBase : public Waiter {
   void abandon(Driver& driver, std::string& message) noexcept override;
   /// To be called by await_resume before the result is read.
   void resumed() {
-    if (driver_ != nullptr && driver_->has_pending()) [[unlikely]] {
+    auto* driver = static_cast<Driver*>(link_.target());  // Null when it did not suspend.
+    if (driver != nullptr && driver->has_pending()) [[unlikely]] {
       // Of two cancellations the future's own is what the task sees (TASK-28).
-      if (!future_->is_cancelled() || !driver_->settle_cancel()) driver_->throw_pending();
+      if (!future_->is_cancelled() || !driver->settle_cancel()) driver->throw_pending();
     }
     if (future_->is_cancelled()) [[unlikely]]
       future_->throw_cancelled();
@@ -222,7 +253,6 @@ class ASTER_API FutureAwaiterBase : public Waiter {
   }
 
   StateRef<FutureBase> future_;
-  Driver* driver_ = nullptr;  // Null until it suspends.
   DoneLink link_;
 };
 

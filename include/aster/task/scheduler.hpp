@@ -197,12 +197,21 @@ class ASTER_API Scheduler {
 
 namespace detail {
 
+/// Of this thread; for `running_scheduler`.
+ASTER_THREAD_POINTER ASTER_API extern constinit thread_local Scheduler* this_threads_scheduler;
+
 /// The scheduler of the loop that runs in this thread; null when none does.
-[[nodiscard]] ASTER_API Scheduler*& running_scheduler() noexcept;
+[[nodiscard]] inline Scheduler*& running_scheduler() noexcept { return this_threads_scheduler; }
+
+[[noreturn]] ASTER_API void throw_no_running_loop(const char* call);
 
 /// The running loop's scheduler; RuntimeError "no running event loop" with the
 /// call's name when there is none.
-[[nodiscard]] ASTER_API Scheduler& require_running(const char* call);
+[[nodiscard]] inline Scheduler& require_running(const char* call) {
+  if (running_scheduler() == nullptr) [[unlikely]]
+    throw_no_running_loop(call);
+  return *running_scheduler();
+}
 
 }  // namespace detail
 }  // namespace aster::inline v0

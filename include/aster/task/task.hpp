@@ -83,16 +83,21 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   void complete_cancelled() noexcept;
   /// The pending task it awaits, if any.
   [[nodiscard]] TaskBase* awaited_task() const noexcept;
+  /// Null when it has a number instead.
+  [[nodiscard]] std::string* given_name() const noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
+    return name_ % 2 == 0 ? reinterpret_cast<std::string*>(name_) : nullptr;
+  }
   /// A member of the circle that its chain of awaited tasks runs into; null when
   /// the chain ends.
   [[nodiscard]] TaskBase* circle_from_here() noexcept;
   void leave_loop(State state, bool unretrieved_error) noexcept;
 
-  HeldCallable* held_ = nullptr;  // Destroyed when the task ends.
-  std::string* name_ = nullptr;   // Null: made from the number.
-  std::uint64_t number_;
-  std::uint32_t cancel_count_ = 0;
-  bool started_ = false;
+  static constexpr std::uint8_t started = 8;  // A flag: the first step has begun.
+
+  std::uint32_t cancel_count_ = 0;  // First: it fits into the end of the driver's.
+  HeldCallable* held_ = nullptr;    // Destroyed when the task ends.
+  std::uintptr_t name_;             // Twice the number and one, or a string that it owns.
   ContextSlot context_;
 };
 
@@ -282,22 +287,31 @@ class HeldCall final : public HeldCallable {
   std::tuple<Args...> args_;
 };
 
-/// `Scheduler::require_open` and the rest of making a task for a coroutine.
+/// Makes a task for a coroutine.
 template <class T>
-[[nodiscard]] Task<T> spawn(Scheduler& scheduler, Coroutine<T>&& coroutine, HeldCallable*&& held,
-                            const TaskOptions& options) {
-  scheduler.require_open("create_task");
-  TaskOptions actual = options;
-  if (scheduler.has_task_factory()) [[unlikely]]
-    scheduler.apply_task_factory(actual);
+[[nodiscard]] Task<T> spawn_with(Scheduler& scheduler, Coroutine<T>&& coroutine,
+                                 HeldCallable*&& held, const TaskOptions& options) {
   // The coroutine is taken last: until then an error leaves it to its owner.
-  auto* state = make_in_frame<TaskState<T>>(scheduler, actual);
+  auto* state = make_in_frame<TaskState<T>>(scheduler, options);
   StateRef<FutureBase> owner(state);
   auto& promise = coroutine.release();
   promise.deliver_to(state->result_);
   // From here on the task owns both, also when its eager first step throws.
-  state->begin(promise, std::exchange(held, nullptr), actual.eager_start.value_or(false));
+  state->begin(promise, std::exchange(held, nullptr), options.eager_start.value_or(false));
   return Access::make<Task<T>>(std::move(owner));
+}
+
+/// The same after asking `Scheduler::require_open` and the task factory.
+template <class T>
+[[nodiscard]] Task<T> spawn(Scheduler& scheduler, Coroutine<T>&& coroutine, HeldCallable*&& held,
+                            const TaskOptions& options) {
+  scheduler.require_open("create_task");
+  if (scheduler.has_task_factory()) [[unlikely]] {
+    TaskOptions changed = options;
+    scheduler.apply_task_factory(changed);
+    return spawn_with(scheduler, std::move(coroutine), std::move(held), changed);
+  }
+  return spawn_with(scheduler, std::move(coroutine), std::move(held), options);
 }
 
 template <class F, class... Args>

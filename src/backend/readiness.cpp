@@ -31,8 +31,17 @@
 // but defers: the next poll does not wait, delivers what is ready elsewhere, and
 // then tries each deferred operation once.
 //
-// Stale events. A completion may close any descriptor, and its number may be in use
-// again before the next event of the same batch is looked at. So events carry the
+// Turns. What a poll found is delivered either by `poll` itself or, in a loop, by a
+// node of the ready queue (`Delivery`). That delivers events until one has woken
+// something, queues itself behind what was woken, and all of that goes to the front
+// of the turn: bytes are received, used and answered while they are in the cache,
+// before the next descriptor is touched, and in the order in which `poll` would have
+// woken the tasks. Until its delivery an event has no effect: operations can be
+// cancelled and submitted meanwhile, and no byte has moved.
+//
+// Stale events. Between the poll and its delivery, and in a completion, any
+// descriptor may be closed, and its number may be in use again before its event is
+// looked at. So events carry the
 // generation that the entry had when they were asked for, and entries raise it when
 // the number may change its meaning: in `forget`, and when a watch ends that nothing
 // else was keeping registered (its owner may close the descriptor without a word).
@@ -125,7 +134,20 @@ int Readiness::make(int fd, Entry*& entry) noexcept {
 
 bool Readiness::submit(Operation& operation) noexcept {
   ASTER_ASSERT(!operation.pending);
-  Entry* entry = find(operation.fd);
+  Entry* const entry = find(operation.fd);
+  // What almost every receive on a connection meets: nothing to try, nothing to tell.
+  if (entry != nullptr && operation.kind == Operation::Kind::recv && entry->is_settled(settled_) &&
+      entry->reader == nullptr && !entry->maybe_readable && !entry->short_read_proves_nothing)
+      [[likely]] {
+    entry->reader = &operation;
+    operation.pending = true;
+    ++pending_count_;
+    return false;
+  }
+  return submit_slowly(entry, operation);
+}
+
+bool Readiness::submit_slowly(Entry* entry, Operation& operation) noexcept {
   if (entry == nullptr) [[unlikely]] {
     if (const int error = make(operation.fd, entry); error < 0) {
       operation.result = error;
@@ -255,44 +277,54 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
 }
 
 bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
-  const bool lends = operation.data == nullptr;
-  char* const data = lends ? lent_.get() : operation.data;
-  const std::size_t size = lends ? std::min(operation.size, lent_size) : operation.size;
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::recv(operation.fd, data, size); });
-  if (would_block(result)) {
-    entry.maybe_readable = false;
-    entry.short_read_proves_nothing = false;
-    return false;
-  }
-  operation.result = result;
-  if (result > 0) {
-    const auto length = static_cast<std::size_t>(result);
-    if (lends) operation.lent = {data, length};
-    if (length < size && is_drained_by_short_read(operation.fd, entry)) {
-      entry.maybe_readable = false;
-    }
-  } else if (lends) {
-    operation.lent = {};
-  }
-  return true;
+  operation.result = receive(entry, operation);
+  return !would_block(operation.result);
 }
 
-bool Readiness::is_drained_by_short_read(int fd, Entry& entry) const noexcept {
-  if (entry.short_read_proves_nothing || sys::was_cut()) return false;
-  if (!edge_triggered_) return true;
-  if (!entry.is_kind_known) {
-    entry.is_kind_known = true;
-#if defined(SO_PROTOCOL)
-    int protocol = 0;
-    socklen_t size = sizeof protocol;
-    entry.is_tcp = sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-                   protocol == IPPROTO_TCP;
-#else
-    static_cast<void>(fd);
-#endif
+// One recv; notes what it tells about the descriptor.
+[[gnu::always_inline]] inline std::int64_t Readiness::receive(Entry& entry,
+                                                              Operation& operation) noexcept {
+  char* data = operation.data;
+  std::size_t size = operation.size;
+  if (data == nullptr) {
+    data = lent_.get();
+    size = std::min(size, lent_size);
+    operation.lent_lasts = delivery_.ready != nullptr;
   }
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::recv(operation.fd, data, size); });
+  if (result > 0) [[likely]] {
+    const auto length = static_cast<std::size_t>(result);
+    operation.lent = {data, length};
+    entry.maybe_readable = length == size || !is_drained_by_short_read(operation.fd, entry);
+  } else if (would_block(result)) {
+    entry.maybe_readable = false;
+    entry.short_read_proves_nothing = false;
+  } else {
+    operation.lent = {};
+  }
+  return result;
+}
+
+[[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
+    int fd, Entry& entry) const noexcept {
+  if (entry.short_read_proves_nothing || sys::was_cut()) return false;
+  if (!edge_triggered_ || entry.is_tcp) [[likely]]
+    return true;
+  if (!entry.is_kind_known) learn_kind(fd, entry);
   return entry.is_tcp;
+}
+
+void Readiness::learn_kind(int fd, Entry& entry) noexcept {
+  entry.is_kind_known = true;
+#if defined(SO_PROTOCOL)
+  int protocol = 0;
+  socklen_t size = sizeof protocol;
+  entry.is_tcp = sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+                 protocol == IPPROTO_TCP;
+#else
+  static_cast<void>(fd);
+#endif
 }
 
 bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
@@ -327,10 +359,22 @@ bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
 // Polling ----------------------------------------------------------------------------
 
 void Readiness::poll(Duration timeout) noexcept {
-  if (abandoned_) return;
+  // What was found before may not be delivered yet when an error left the turn.
+  if (abandoned_ || has_undelivered()) return;
   attempts_left_ = attempts_max;
+  notes_.clear();
+  running_.clear();
+  next_ = 0;
   wait(deferred_.empty() ? timeout : Duration::zero());
-  run_deferred();
+  running_.swap(deferred_);  // What is deferred from here on is the next poll's.
+  note_count_ = notes_.size();
+  found_count_ = note_count_ + running_.size();
+  if (!has_undelivered()) return;
+  if (delivery_.ready != nullptr) {
+    delivery_.ready->push(delivery_);
+  } else {
+    while (has_undelivered()) deliver_next();
+  }
 }
 
 bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
@@ -348,22 +392,16 @@ bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
   return true;
 }
 
-void Readiness::run_deferred() noexcept {
-  if (deferred_.empty()) return;
-  running_.swap(deferred_);  // What is deferred from here on is the next poll's.
-  for (const Deferred& item : running_) {
-    Entry& entry = *find(item.fd);
-    if (entry.generation != item.generation) continue;
-    if (item.is_read ? !entry.is_read_deferred : !entry.is_write_deferred) continue;
-    Operation& operation = item.is_read ? *entry.reader : *entry.writer;
-    if (item.is_read) {
-      entry.is_read_deferred = false;
-    } else {
-      entry.is_write_deferred = false;
-    }
-    proceed(entry, operation);
+void Readiness::run_deferred(const Deferred& item) noexcept {
+  Entry& entry = *find(item.fd);
+  if (entry.generation != item.generation) return;
+  if (item.is_read ? !entry.is_read_deferred : !entry.is_write_deferred) return;
+  if (item.is_read) {
+    entry.is_read_deferred = false;
+  } else {
+    entry.is_write_deferred = false;
   }
-  running_.clear();
+  proceed(entry, item.is_read ? *entry.reader : *entry.writer);
 }
 
 // Tries a pending operation outside of an event; when it must wait, waits for real.
@@ -379,54 +417,111 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
   if (entry.generation == generation) static_cast<void>(refresh(fd, entry));
 }
 
-void Readiness::deliver(int fd, std::uint32_t generation, unsigned found) noexcept {
-  Entry* const entry = find(fd);
-  if (entry == nullptr || entry->generation != generation) return;
+// Acts on an event.
+[[gnu::always_inline]] inline void Readiness::deliver(const Note& note) noexcept {
+  Entry* const entry = find(note.fd);
+  if (entry == nullptr || entry->generation != note.generation) [[unlikely]]
+    return;
+  Operation* const waiting = entry->reader;
+  const bool plain = (note.found | found_writable) == (found_readable | found_writable) &&
+                     entry->writer == nullptr && entry->is_settled(settled_) &&
+                     waiting != nullptr && waiting->kind == Operation::Kind::recv;
+  if (!plain) [[unlikely]]
+    return deliver_slowly(note, *entry);
+  // A receive that waits, and nothing else. Nothing is left to do afterwards.
+  if (note.found != found_readable) entry->maybe_writable = true;
+  waiting->result = receive(*entry, *waiting);
+  if (waiting->result <= 0 && would_block(waiting->result)) [[unlikely]]
+    return;
+  entry->reader = nullptr;
+  entry->is_read_deferred = false;
+  waiting->pending = false;
+  --pending_count_;
+  waiting->complete(*waiting);
+}
+
+[[gnu::always_inline]] inline void Readiness::deliver_next() noexcept {
+  const std::size_t index = next_++;
+  if (index < note_count_) [[likely]] {
+    deliver(notes_[index]);
+  } else {
+    run_deferred(running_[index - note_count_]);
+  }
+}
+
+// Delivers until something has been woken; that runs next, and then this again.
+void Readiness::deliver_until_woken() noexcept {
+  ReadyQueue& ready = *delivery_.ready;
+  const ReadyQueue::Mark mark = ready.mark();
+  bool more = false;
+  do {
+    deliver_next();
+    more = has_undelivered();
+  } while (more && ready.is_at(mark));
+  if (more) ready.push(delivery_);
+  ready.move_since(mark, *delivery_.batch);
+}
+
+const RunnableOps Readiness::Delivery::ops{
+    [](Runnable& node) {
+      Readiness& readiness = static_cast<Delivery&>(node).owner;
+      if (!readiness.abandoned_) readiness.deliver_until_woken();
+    },
+    [](Runnable& node) noexcept {
+      Readiness& readiness = static_cast<Delivery&>(node).owner;
+      readiness.next_ = readiness.found_count_;
+    }};
+
+void Readiness::deliver_slowly(const Note& note, Entry& entry) noexcept {
+  const int fd = note.fd;
+  const std::uint32_t generation = note.generation;
+  const unsigned found = note.found;
+  if (found == found_closed) [[unlikely]]
+    return deliver_closed(note.fd, entry);
   const bool readable = (found & (found_readable | found_end | found_failed)) != 0;
   const bool writable = (found & (found_writable | found_failed)) != 0;
-  if (readable) entry->maybe_readable = true;
-  if (writable) entry->maybe_writable = true;
+  if (readable) entry.maybe_readable = true;
+  if (writable) entry.maybe_writable = true;
   if ((found & (found_end | found_failed | found_urgent)) != 0) {
-    entry->short_read_proves_nothing = true;
+    entry.short_read_proves_nothing = true;
   }
 
-  if (readable && entry->reader != nullptr) {
-    serve(*entry, *entry->reader);
-    if (entry->generation != generation) return;
+  if (readable && entry.reader != nullptr) {
+    serve(entry, *entry.reader);
+    if (entry.generation != generation) return;
   }
-  if (writable && entry->writer != nullptr) {
-    serve(*entry, *entry->writer);
-    if (entry->generation != generation) return;
+  if (writable && entry.writer != nullptr) {
+    serve(entry, *entry.writer);
+    if (entry.generation != generation) return;
   }
-  if (entry->watch_mask != 0) {
+  if (entry.watch_mask != 0) {
     const unsigned events =
-        ((readable ? Watch::readable : 0U) | (writable ? Watch::writable : 0U)) & entry->watch_mask;
+        ((readable ? Watch::readable : 0U) | (writable ? Watch::writable : 0U)) & entry.watch_mask;
     if (events != 0) {
-      entry->watch->ready(*entry->watch, events);
-      if (entry->generation != generation) return;
+      entry.watch->ready(*entry.watch, events);
+      if (entry.generation != generation) return;
     }
   }
-  static_cast<void>(refresh(fd, *entry));
+  static_cast<void>(refresh(fd, entry));
 }
 
 // Acts on a pending operation whose descriptor is ready.
 void Readiness::serve(Entry& entry, Operation& operation) noexcept {
-  if (operation.kind == Operation::Kind::recv) [[likely]] {
-    if (!attempt_recv(entry, operation)) return;
-  } else if (is_poll(operation.kind)) {
-    operation.result = 0;
+  if (is_poll(operation.kind) && delivery_.ready == nullptr) {
+    operation.result = 0;  // In a later turn than the poll it would have to be asked again.
   } else if (!attempt(entry, operation)) {
     return;
   }
   complete(entry, operation);
 }
 
-void Readiness::deliver_closed(int fd, std::uint32_t generation) noexcept {
-  Entry* const entry = find(fd);
-  if (entry == nullptr || entry->generation != generation) return;
+void Readiness::deliver_closed(int fd, Entry& closed) noexcept {
+  // In a later turn than the poll the number may be a new file's.
+  if (delivery_.ready != nullptr && sys::fcntl(fd, F_GETFD) != -EBADF) return;
+  Entry* const entry = &closed;
   if (entry->armed != 0) remove(fd, *entry);
   entry->armed = 0;
-  entry->generation = ++generation;
+  const std::uint32_t generation = ++entry->generation;
 
   // One by one, each still in its entry until its turn: a callback may cancel the
   // others.
@@ -508,11 +603,15 @@ int Readiness::close_socket(native_socket fd) noexcept {
 
 std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
   const std::int64_t result = sys::uninterrupted([&] { return sys::send(fd, data, size); });
-  // A send operation for what is left over need not try again.
-  if (would_block(result) || is_short(result, size)) {
-    if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;
-  }
+  if (result != static_cast<std::int64_t>(size)) [[unlikely]]
+    note_short_send(fd, result, size);
   return result;
+}
+
+// A send operation for what is left over need not try again.
+void Readiness::note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept {
+  if (!would_block(sent) && !is_short(sent, size)) return;
+  if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;
 }
 
 void Readiness::abandon_after_fork() noexcept {

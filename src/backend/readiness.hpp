@@ -22,6 +22,10 @@ class Readiness : public SystemIo {
   ~Readiness() override;
 
   void poll(Duration timeout) noexcept override;
+  void deliver_in_turn(ReadyQueue& ready, ReadyQueue& batch) noexcept override {
+    delivery_.ready = &ready;
+    delivery_.batch = &batch;
+  }
   [[nodiscard]] bool is_watching() const noexcept override {
     return pending_count_ + watch_count_ != 0;
   }
@@ -57,16 +61,30 @@ class Readiness : public SystemIo {
     bool is_connecting : 1 = false;     // writer's connect is under way in the kernel.
     bool is_read_deferred : 1 = false;  // reader waits for the next poll to be tried.
     bool is_write_deferred : 1 = false;
+
+    /// The facility knows all it must, whatever operations come and go.
+    [[nodiscard]] bool is_settled(std::uint8_t settled) const noexcept {
+      return armed == settled && watch == nullptr;
+    }
   };
 
-  /// What a facility found a descriptor to be; a mask.
+  /// What a facility found a descriptor to be; a mask. The values are epoll's own.
   enum Found : unsigned {
-    found_readable = 1,
-    found_writable = 2,
-    found_end = 4,      // The peer has ended its writing half.
-    found_failed = 8,   // Error or hang-up: nothing blocks any more.
-    found_urgent = 16,  // Out-of-band data.
+    found_readable = 0x1,
+    found_urgent = 0x2,  // Out-of-band data.
+    found_writable = 0x4,
+    found_failed = 0x8 | 0x10,  // Error or hang-up: nothing blocks any more.
+    found_end = 0x2000,         // The peer has ended its writing half.
+    found_closed = 0x10000,     // No such descriptor; alone.
   };
+
+  /// A descriptor found ready. Of an older generation than its entry: not to be told.
+  struct Note {
+    int fd;
+    std::uint32_t generation;
+    unsigned found;
+  };
+  std::vector<Note> notes_;  // What the last poll found.
 
   /// No value of `Entry::armed`.
   static constexpr std::uint8_t never_settled = 0xff;
@@ -79,10 +97,9 @@ class Readiness : public SystemIo {
 
   // What a facility supplies ---------------------------------------------------
 
-  /// Waits, once, and calls `deliver` for each descriptor found ready, and
-  /// `wake_event().seen()` or `drain()` when it was woken. Deliveries change
-  /// what is waited for: note down all that is ready, generations included,
-  /// before the first one.
+  /// Waits, once; puts what was found into `notes_`, which is empty and must not
+  /// grow beyond its capacity; calls `wake_event().seen()` or `drain()` when it was
+  /// woken.
   virtual void wait(Duration timeout) noexcept = 0;
 
   /// Makes what is waited for on `fd` match `interest(entry)` and the watch.
@@ -105,13 +122,6 @@ class Readiness : public SystemIo {
            (entry.writer != nullptr ? Watch::writable : 0U) | entry.watch_mask;
   }
 
-  /// Acts on an event. One of an older generation is dropped.
-  void deliver(int fd, std::uint32_t generation, unsigned found) noexcept;
-
-  /// The descriptor is closed: its operations end with -EBADF, its watch is
-  /// told, once, and dropped.
-  void deliver_closed(int fd, std::uint32_t generation) noexcept;
-
   /// The generation of a descriptor that is armed.
   [[nodiscard]] std::uint32_t generation(int fd) const noexcept { return find(fd)->generation; }
 
@@ -129,6 +139,16 @@ class Readiness : public SystemIo {
     bool is_read;
   };
 
+  // The node that delivers what the last poll found, one event at a time; see
+  // "Turns" in readiness.cpp.
+  struct Delivery final : Runnable {
+    explicit Delivery(Readiness& readiness) noexcept : Runnable(&ops), owner(readiness) {}
+    static const RunnableOps ops;
+    Readiness& owner;
+    ReadyQueue* ready = nullptr;  // Null: `poll` delivers all.
+    ReadyQueue* batch = nullptr;
+  };
+
   [[nodiscard]] Entry* find(int fd) const noexcept;
   int make(int fd, Entry*& entry) noexcept;
   bool attempt(Entry& entry, Operation& operation) noexcept;
@@ -139,15 +159,27 @@ class Readiness : public SystemIo {
   bool attempt_send(Entry& entry, Operation& operation) noexcept;
   bool attempt_poll(Entry& entry, Operation& operation) noexcept;
   [[nodiscard]] bool is_drained_by_short_read(int fd, Entry& entry) const noexcept;
+  static void learn_kind(int fd, Entry& entry) noexcept;
   bool defer(Entry& entry, const Operation& operation) noexcept;
-  void run_deferred() noexcept;
+  void run_deferred(const Deferred& item) noexcept;
+  /// The descriptor is closed: its operations end with -EBADF, its watch is
+  /// told, once, and dropped.
+  void deliver_closed(int fd, Entry& entry) noexcept;
+  [[nodiscard]] bool has_undelivered() const noexcept { return next_ != found_count_; }
+  void deliver_next() noexcept;
+  void deliver_until_woken() noexcept;
   void proceed(Entry& entry, Operation& operation) noexcept;
   void detach(Entry& entry, Operation& operation) noexcept;
   void complete(Entry& entry, Operation& operation) noexcept;
   void serve(Entry& entry, Operation& operation) noexcept;
+  void deliver(const Note& note) noexcept;
+  void note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept;
+  [[nodiscard]] std::int64_t receive(Entry& entry, Operation& operation) noexcept;
+  void deliver_slowly(const Note& note, Entry& entry) noexcept;
+  bool submit_slowly(Entry* entry, Operation& operation) noexcept;
   /// Brings the facility up to date.
   int refresh(int fd, Entry& entry) noexcept {
-    if (entry.armed == settled_ && entry.watch == nullptr) [[likely]]
+    if (entry.is_settled(settled_)) [[likely]]
       return 0;
     return abandoned_ ? 0 : update(fd, entry);
   }
@@ -164,6 +196,12 @@ class Readiness : public SystemIo {
   std::vector<std::unique_ptr<Page>> pages_;
   std::vector<Deferred> deferred_;
   std::vector<Deferred> running_;  // The last poll's deferred_, while it is worked off.
+  // What the last poll found: `notes_`, then `running_`. All before `next_` have been
+  // delivered.
+  std::size_t next_ = 0;
+  std::size_t note_count_ = 0;
+  std::size_t found_count_ = 0;
+  Delivery delivery_{*this};
   std::unique_ptr<char[]> lent_;   // One for all descriptors, so it stays in cache.
   const std::shared_ptr<WakeEvent> wake_event_;
 };

@@ -112,10 +112,11 @@ void Scheduler::call_exception_handler(const ExceptionContext& context) {
 class EventLoop::FdCallback final : public detail::Runnable {
  public:
   explicit FdCallback(EventLoop& loop, Function<void()>&& function)
-      : Runnable(&ops), loop_(loop), function_(std::move(function)) {}
+      : Runnable(&ops), loop_(loop), function_(std::move(function)), made_at_(loop.poll_count_) {}
 
+  /// Not for what the last poll found before this was added.
   void queue() noexcept {
-    if (queued_) return;
+    if (queued_ || made_at_ == loop_.poll_count_) return;
     queued_ = true;
     loop_.scheduler_->post(*this);
   }
@@ -164,6 +165,7 @@ class EventLoop::FdCallback final : public detail::Runnable {
 
   EventLoop& loop_;
   Function<void()> function_;
+  std::uint64_t made_at_;  // The loop's poll_count_ then.
   bool queued_ = false;
   bool running_ = false;
   bool removed_ = false;
@@ -276,6 +278,7 @@ EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
     scheduler_->release_reference();
     throw;
   }
+  backend_->deliver_in_turn(scheduler_->ready_, scheduler_->batch_);
   set_debug(options.debug.value_or(debug_by_environment()));
 }
 
@@ -504,6 +507,11 @@ void EventLoop::collect_due(bool polled) {
   }
 }
 
+void EventLoop::poll(Duration limit) noexcept {
+  ++poll_count_;
+  backend_->poll(limit);
+}
+
 void EventLoop::turn(Duration limit) {
   Scheduler& scheduler = *scheduler_;
   detail::Inbox& inbox = *scheduler.inbox_;
@@ -515,16 +523,16 @@ void EventLoop::turn(Duration limit) {
     Duration wait = stopping_ ? Duration::zero() : std::min(time_to_next_timer(), limit);
     if (wait != Duration::max()) wait = std::min(wait, wait_max);
     if (wait > Duration::zero() && inbox.prepare_to_wait()) {
-      backend_->poll(wait);
+      poll(wait);
       inbox.finish_waiting();
     } else {
-      backend_->poll(Duration::zero());
+      poll(Duration::zero());
     }
     inbox.drain(scheduler.ready_);
     turns_since_poll_ = 0;
     if (wait > Duration::zero()) waited();
   } else if (stopping_ || poll_is_due()) {  // Stopped beforehand: it is the only turn.
-    backend_->poll(Duration::zero());
+    poll(Duration::zero());
   } else {
     polled = false;
   }

@@ -55,7 +55,7 @@ class Epoll final : public Readiness {
  public:
   Epoll() : Readiness(true, edge), set_(sys::epoll_create()) {
     if (set_ < 0) throw_system_error(-set_, "epoll_create1");
-    notes_.reserve(events_.size());
+    reserve_notes(events_.size());
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = wake_key;
@@ -95,13 +95,13 @@ void Epoll::wait(Duration timeout) noexcept {
   }
   if (!has_exact_wait_) count = sys::epoll_wait(set_, events_.data(), size, timeout);
 
-  if (count <= 0) return;
-  notes_.resize(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < notes_.size(); ++i) {
-    const std::uint64_t key = events_[i].data.u64;
-    if (key == wake_key) wake_event().seen();  // As a note it is of no descriptor.
-    notes_[i] = {static_cast<int>(key & 0xffffffffU), static_cast<std::uint32_t>(key >> 32),
-                 events_[i].events};
+  for (const epoll_event* event = events_.data(); count > 0; ++event, --count) {
+    const std::uint64_t key = event->data.u64;
+    if (key == wake_key) {
+      wake_event().seen();
+      continue;
+    }
+    note(static_cast<int>(key & 0xffffffffU), static_cast<std::uint32_t>(key >> 32), event->events);
   }
 }
 

@@ -46,7 +46,7 @@ void Poll::wait(Duration timeout) noexcept {
                                : ((bits & POLLIN) != 0 ? found_readable : 0U) |
                                      ((bits & POLLOUT) != 0 ? found_writable : 0U) |
                                      ((bits & (POLLERR | POLLHUP)) != 0 ? found_failed : 0U);
-    notes_.push_back({set_[i].fd, generation(set_[i].fd), found});
+    note(set_[i].fd, generation(set_[i].fd), found);
     --count;
   }
 }
@@ -62,7 +62,7 @@ int Poll::update(int fd, Entry& entry) noexcept {
     try {
       const auto number = static_cast<unsigned>(fd);
       if (number >= places_.size()) places_.resize(number + 1U);
-      notes_.reserve(set_.size());
+      reserve_notes(set_.size());
       set_.push_back({fd, 0, 0});
     } catch (const std::bad_alloc&) {
       return -ENOMEM;

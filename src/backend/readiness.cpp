@@ -107,7 +107,7 @@ Readiness::~Readiness() {
 Readiness::Entry* Readiness::find(int fd) const noexcept {
   const auto number = static_cast<unsigned>(fd);  // A negative one is beyond every table.
   const std::size_t page = number >> page_bits;
-  if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
+  if (page >= page_count_ || pages_[page] == nullptr) return nullptr;
   return &(*pages_[page])[number & ((1U << page_bits) - 1)];
 }
 
@@ -121,6 +121,7 @@ int Readiness::make(int fd, Entry*& entry) noexcept {
       // Only a descriptor that exists may size the table.
       if (const int flags = sys::fcntl(fd, F_GETFD); flags < 0) return flags;
       pages_.resize(page + 1);
+      page_count_ = pages_.size();
     }
     if (pages_[page] == nullptr) pages_[page] = std::make_unique<Page>();
   } catch (const std::bad_alloc&) {
@@ -137,7 +138,8 @@ bool Readiness::submit(Operation& operation) noexcept {
   Entry* const entry = find(operation.fd);
   // What almost every receive on a connection meets: nothing to try, nothing to tell.
   if (entry != nullptr && operation.kind == Operation::Kind::recv && entry->is_settled(settled_) &&
-      entry->reader == nullptr && !entry->maybe_readable && !entry->short_read_proves_nothing)
+      entry->reader == nullptr &&
+      !entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing))
       [[likely]] {
     entry->reader = &operation;
     operation.pending = true;
@@ -164,7 +166,7 @@ bool Readiness::submit_slowly(Entry* entry, Operation& operation) noexcept {
   bool deferred = false;
   const bool worth_a_try =
       operation.kind == Operation::Kind::connect ||
-      (reads ? entry->maybe_readable || entry->short_read_proves_nothing : entry->maybe_writable);
+      (reads ? entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing) : entry->has(Entry::maybe_writable));
   if (worth_a_try) {
     deferred = attempts_left_ == 0 && defer(*entry, operation);
     if (!deferred && attempt(*entry, operation)) {
@@ -201,12 +203,12 @@ void Readiness::detach(Entry& entry, Operation& operation) noexcept {
   if (is_read(operation.kind)) {
     ASTER_ASSERT(entry.reader == &operation);
     entry.reader = nullptr;
-    entry.is_read_deferred = false;
+    entry.clear(Entry::is_read_deferred);
   } else {
     ASTER_ASSERT(entry.writer == &operation);
     entry.writer = nullptr;
-    entry.is_write_deferred = false;
-    entry.is_connecting = false;
+    entry.clear(Entry::is_write_deferred);
+    entry.clear(Entry::is_connecting);
   }
   operation.pending = false;
   --pending_count_;
@@ -223,7 +225,7 @@ bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
     case Operation::Kind::accept:
       return attempt_accept(entry, operation);
     case Operation::Kind::connect:
-      return entry.is_connecting ? finish_connect(entry, operation)
+      return entry.has(Entry::is_connecting) ? finish_connect(entry, operation)
                                  : attempt_connect(entry, operation);
     case Operation::Kind::recv:
       return attempt_recv(entry, operation);
@@ -241,8 +243,7 @@ bool Readiness::attempt_accept(Entry& entry, Operation& operation) noexcept {
   operation.result =
       sys::uninterrupted([&] { return sys::accept(operation.fd, nullptr, nullptr); });
   if (!would_block(operation.result)) return true;
-  entry.maybe_readable = false;
-  entry.short_read_proves_nothing = false;
+  entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
   return false;
 }
 
@@ -255,8 +256,8 @@ bool Readiness::attempt_connect(Entry& entry, Operation& operation) noexcept {
   // EAGAIN of a local socket (the listener's backlog is full) is an error like any
   // other: nothing is under way, and such a socket is always "writable".
   if (!under_way) return true;
-  entry.is_connecting = true;
-  entry.maybe_writable = false;
+  entry.set(Entry::is_connecting);
+  entry.clear(Entry::maybe_writable);
   return false;
 }
 
@@ -266,7 +267,7 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
   pollfd state{operation.fd, POLLOUT, 0};
   const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
   if (ready == 0) {
-    entry.maybe_writable = false;
+    entry.clear(Entry::maybe_writable);
     return false;
   }
   int error = 0;
@@ -296,10 +297,12 @@ bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
   if (result > 0) [[likely]] {
     const auto length = static_cast<std::size_t>(result);
     operation.lent = {data, length};
-    entry.maybe_readable = length == size || !is_drained_by_short_read(operation.fd, entry);
+    entry.set(Entry::maybe_readable);
+    if (length < size && is_drained_by_short_read(operation.fd, entry)) {
+      entry.clear(Entry::maybe_readable);
+    }
   } else if (would_block(result)) {
-    entry.maybe_readable = false;
-    entry.short_read_proves_nothing = false;
+    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
   } else {
     operation.lent = {};
   }
@@ -308,34 +311,39 @@ bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
 
 [[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
     int fd, Entry& entry) const noexcept {
-  if (entry.short_read_proves_nothing || sys::was_cut()) return false;
-  if (!edge_triggered_ || entry.is_tcp) [[likely]]
-    return true;
-  if (!entry.is_kind_known) learn_kind(fd, entry);
-  return entry.is_tcp;
+  const bool is_known_to_be =
+      (entry.flags & (Entry::short_read_proves_nothing | Entry::is_tcp)) == Entry::is_tcp;
+  return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
 }
 
-void Readiness::learn_kind(int fd, Entry& entry) noexcept {
-  entry.is_kind_known = true;
+bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
+  if (entry.has(Entry::short_read_proves_nothing)) return false;
+  if (!edge_triggered_) return true;
+  if (!entry.has(Entry::is_kind_known)) {
+    entry.set(Entry::is_kind_known);
 #if defined(SO_PROTOCOL)
-  int protocol = 0;
-  socklen_t size = sizeof protocol;
-  entry.is_tcp = sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-                 protocol == IPPROTO_TCP;
+    int protocol = 0;
+    socklen_t size = sizeof protocol;
+    if (sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+        protocol == IPPROTO_TCP) {
+      entry.set(Entry::is_tcp);
+    }
 #else
-  static_cast<void>(fd);
+    static_cast<void>(fd);
 #endif
+  }
+  return entry.has(Entry::is_tcp);
 }
 
 bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
   const std::int64_t result =
       sys::uninterrupted([&] { return sys::send(operation.fd, operation.data, operation.size); });
   if (would_block(result)) {
-    entry.maybe_writable = false;
+    entry.clear(Entry::maybe_writable);
     return false;
   }
   operation.result = result;
-  if (is_short(result, operation.size)) entry.maybe_writable = false;
+  if (is_short(result, operation.size)) entry.clear(Entry::maybe_writable);
   return true;
 }
 
@@ -345,10 +353,9 @@ bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
   const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
   if (ready == 0) {
     if (reads) {
-      entry.maybe_readable = false;
-      entry.short_read_proves_nothing = false;
+      entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
     } else {
-      entry.maybe_writable = false;
+      entry.clear(Entry::maybe_writable);
     }
     return false;
   }
@@ -362,12 +369,10 @@ void Readiness::poll(Duration timeout) noexcept {
   // What was found before may not be delivered yet when an error left the turn.
   if (abandoned_ || has_undelivered()) return;
   attempts_left_ = attempts_max;
-  notes_.clear();
   running_.clear();
-  next_ = 0;
+  next_ = note_count_ = found_count_ = 0;
   wait(deferred_.empty() ? timeout : Duration::zero());
   running_.swap(deferred_);  // What is deferred from here on is the next poll's.
-  note_count_ = notes_.size();
   found_count_ = note_count_ + running_.size();
   if (!has_undelivered()) return;
   if (delivery_.ready != nullptr) {
@@ -385,9 +390,9 @@ bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
     return false;  // Then it is tried at once: unfair beats undone.
   }
   if (reads) {
-    entry.is_read_deferred = true;
+    entry.set(Entry::is_read_deferred);
   } else {
-    entry.is_write_deferred = true;
+    entry.set(Entry::is_write_deferred);
   }
   return true;
 }
@@ -395,11 +400,11 @@ bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
 void Readiness::run_deferred(const Deferred& item) noexcept {
   Entry& entry = *find(item.fd);
   if (entry.generation != item.generation) return;
-  if (item.is_read ? !entry.is_read_deferred : !entry.is_write_deferred) return;
+  if (item.is_read ? !entry.has(Entry::is_read_deferred) : !entry.has(Entry::is_write_deferred)) return;
   if (item.is_read) {
-    entry.is_read_deferred = false;
+    entry.clear(Entry::is_read_deferred);
   } else {
-    entry.is_write_deferred = false;
+    entry.clear(Entry::is_write_deferred);
   }
   proceed(entry, item.is_read ? *entry.reader : *entry.writer);
 }
@@ -429,12 +434,12 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
   if (!plain) [[unlikely]]
     return deliver_slowly(note, *entry);
   // A receive that waits, and nothing else. Nothing is left to do afterwards.
-  if (note.found != found_readable) entry->maybe_writable = true;
+  if (note.found != found_readable) entry->set(Entry::maybe_writable);
   waiting->result = receive(*entry, *waiting);
   if (waiting->result <= 0 && would_block(waiting->result)) [[unlikely]]
     return;
   entry->reader = nullptr;
-  entry->is_read_deferred = false;
+  entry->clear(Entry::is_read_deferred);
   waiting->pending = false;
   --pending_count_;
   waiting->complete(*waiting);
@@ -480,10 +485,10 @@ void Readiness::deliver_slowly(const Note& note, Entry& entry) noexcept {
     return deliver_closed(note.fd, entry);
   const bool readable = (found & (found_readable | found_end | found_failed)) != 0;
   const bool writable = (found & (found_writable | found_failed)) != 0;
-  if (readable) entry.maybe_readable = true;
-  if (writable) entry.maybe_writable = true;
+  if (readable) entry.set(Entry::maybe_readable);
+  if (writable) entry.set(Entry::maybe_writable);
   if ((found & (found_end | found_failed | found_urgent)) != 0) {
-    entry.short_read_proves_nothing = true;
+    entry.set(Entry::short_read_proves_nothing);
   }
 
   if (readable && entry.reader != nullptr) {
@@ -602,16 +607,18 @@ int Readiness::close_socket(native_socket fd) noexcept {
 }
 
 std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
-  const std::int64_t result = sys::uninterrupted([&] { return sys::send(fd, data, size); });
-  if (result != static_cast<std::int64_t>(size)) [[unlikely]]
-    note_short_send(fd, result, size);
-  return result;
+  const std::int64_t result = sys::send(fd, data, size);
+  if (result == static_cast<std::int64_t>(size)) [[likely]]
+    return result;
+  return result == -EINTR ? send_now(fd, data, size) : note_short_send(fd, result, size);
 }
 
-// A send operation for what is left over need not try again.
-void Readiness::note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept {
-  if (!would_block(sent) && !is_short(sent, size)) return;
-  if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;
+// A send operation for what is left over need not try again. Gives `sent`.
+std::int64_t Readiness::note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept {
+  if (would_block(sent) || is_short(sent, size)) {
+    if (Entry* const entry = find(fd); entry != nullptr) entry->clear(Entry::maybe_writable);
+  }
+  return sent;
 }
 
 void Readiness::abandon_after_fork() noexcept {

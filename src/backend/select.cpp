@@ -25,7 +25,7 @@ class Select final : public Readiness {
     FD_ZERO(&writable_);
     FD_SET(waker, &readable_);
     end_ = waker + 1;
-    notes_.reserve(FD_SETSIZE);
+    reserve_notes(FD_SETSIZE);
   }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "select"; }
@@ -65,7 +65,7 @@ void Select::wait(Duration timeout) noexcept {
       found |= found_writable;
       --count;
     }
-    if (found != 0) notes_.push_back({fd, generation(fd), found});
+    if (found != 0) note(fd, generation(fd), found);
   }
 }
 
@@ -73,7 +73,7 @@ void Select::find_closed() noexcept {
   for (int fd = 0; fd < end_; ++fd) {
     if (fd == wake_event().fd()) continue;
     if (!FD_ISSET(fd, &readable_) && !FD_ISSET(fd, &writable_)) continue;
-    if (sys::fcntl(fd, F_GETFD) == -EBADF) notes_.push_back({fd, generation(fd), found_closed});
+    if (sys::fcntl(fd, F_GETFD) == -EBADF) note(fd, generation(fd), found_closed);
   }
 }
 

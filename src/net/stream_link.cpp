@@ -94,11 +94,9 @@ void StreamLink::stop_pull() noexcept {
 }
 
 void StreamLink::received(Operation& operation) noexcept {
-  if (stage_ == Stage::open && operation.result > 0 &&
-      hand_over(operation.lent, operation.lent_lasts)) [[likely]] {
-    return;
-  }
-  received_slowly();
+  const bool is_done =
+      stage_ == Stage::open && operation.result > 0 && complete_target(operation.lent);
+  if (!is_done) received_slowly();
 }
 
 void StreamLink::received_slowly() noexcept {
@@ -140,20 +138,22 @@ bool StreamLink::ignore_write() noexcept {
 }
 
 void StreamLink::write(std::string_view data) {
+  if (!sends_at_once_ || data.empty()) [[unlikely]]
+    return write_slowly(data, 0);
+  const std::int64_t result = backend_->send_now(fd_, data.data(), data.size());
+  if (result != static_cast<std::int64_t>(data.size())) [[unlikely]]
+    write_slowly(data, result);
+}
+
+/// `result`: what sending it has given.
+void StreamLink::write_slowly(std::string_view data, std::int64_t result) {
   if (eof_wanted_) throw RuntimeError("write: Cannot call write() after write_eof()");
-  if (data.empty() || (stage_ != Stage::open && ignore_write())) return;
-  std::size_t sent = 0;
-  if (!unsent_) [[likely]] {
-    const std::int64_t result = backend_->send_now(fd_, data.data(), data.size());
-    if (result == static_cast<std::int64_t>(data.size())) [[likely]]
-      return;
-    if (result < 0 && result != -EAGAIN && result != -EINTR) {
-      fail_call(static_cast<int>(-result), "send");
-      return;
-    }
-    if (result > 0) sent = static_cast<std::size_t>(result);
+  if (data.empty() || ignore_write()) return;
+  if (result < 0 && result != -EAGAIN && result != -EINTR) {
+    fail_call(static_cast<int>(-result), "send");
+    return;
   }
-  queue_rest({&data, 1}, sent);
+  queue_rest({&data, 1}, result > 0 ? static_cast<std::size_t>(result) : 0);
 }
 
 void StreamLink::writelines(std::span<const std::string_view> pieces) {
@@ -181,7 +181,7 @@ void StreamLink::queue_rest(std::span<const std::string_view> pieces, std::size_
       const std::size_t skipped = std::min(sent, piece.size());
       if (skipped < piece.size()) {
         out_.append(piece.substr(skipped));
-        unsent_ = true;
+        sends_at_once_ = false;
       }
       sent -= skipped;
     }
@@ -223,7 +223,7 @@ void StreamLink::sent(Operation& operation) noexcept {
 
 void StreamLink::flushed_some() noexcept {
   if (stage_ > Stage::closing) return;
-  unsent_ = buffer_size() > 0;
+  sends_at_once_ = buffer_size() == 0 && stage_ == Stage::open && !eof_wanted_;
   if (paused_ && buffer_size() <= low_) {
     paused_ = false;
     update_calm();
@@ -252,6 +252,7 @@ void StreamLink::set_limits(std::size_t low, std::size_t high) {
 void StreamLink::write_eof() {
   if (eof_wanted_ || is_closing()) return;
   eof_wanted_ = true;
+  sends_at_once_ = false;
   if (buffer_size() == 0) static_cast<void>(backend_->shutdown_write(fd_));
 }
 
@@ -260,7 +261,7 @@ void StreamLink::write_eof() {
 void StreamLink::close() noexcept {
   if (stage_ != Stage::open) return;
   stage_ = Stage::closing;
-  calm_ = false;
+  calm_ = sends_at_once_ = false;
   if (buffer_size() == 0) {
     end(nullptr);
   } else if (receive_.is_pending()) {  // Reading stops at once (TR-2).
@@ -281,7 +282,7 @@ void StreamLink::fail_call(int number, const char* call) noexcept {
 void StreamLink::end(std::exception_ptr error) noexcept {
   if (stage_ >= Stage::ending) return;
   stage_ = Stage::ending;
-  calm_ = false;
+  calm_ = sends_at_once_ = false;
   lost_error_ = std::move(error);
   post_end();
 }
@@ -306,7 +307,7 @@ void StreamLink::finish() noexcept {
 
 void StreamLink::become_lost() noexcept {
   stage_ = Stage::lost;
-  calm_ = false;
+  calm_ = sends_at_once_ = false;
   const auto self = StateRef<StreamLink>::share(*this);
   scheduler_->loop().set_transport_fd(fd_, false);
   static_cast<void>(backend_->close_socket(fd_));

@@ -98,6 +98,7 @@ class StreamLink final : public ReaderState, public ListNode {
   void submit_send() noexcept;
   void flushed_some() noexcept;
   void check_high_water() noexcept;
+  void write_slowly(std::string_view data, std::int64_t result);
   [[nodiscard]] bool ignore_write() noexcept;
   void update_calm() noexcept {
     calm_ = !paused_ && stage_ == Stage::open && error() == nullptr;
@@ -114,7 +115,7 @@ class StreamLink final : public ReaderState, public ListNode {
   native_socket fd_;
   Stage stage_ = Stage::open;
   bool paused_ = false;      // Writers that drain must wait.
-  bool unsent_ = false;      // There is something in sending_ or out_.
+  bool sends_at_once_ = true;  // Open, write_eof not called, and nothing is buffered.
   bool eof_wanted_ = false;  // write_eof was called.
   LinkOperation receive_;
   bool note_queued_ = false;

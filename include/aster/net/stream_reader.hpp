@@ -88,14 +88,17 @@ class ASTER_API ReaderState {
   [[nodiscard]] inline std::span<char> direct_target() const noexcept;
   /// Gives the waiting read bytes that are in its target, or that stay where they are
   /// until it goes on when `lasts`. False: they must be fed.
-  inline bool hand_over(std::string_view data, bool lasts) noexcept;
+  bool hand_over(std::string_view data, bool lasts) noexcept;
+  /// The same for bytes in the target of a read that has suspended; false for others.
+  inline bool complete_target(std::string_view data) noexcept;
+  [[nodiscard]] bool is_for(ReadAwaiterBase& read, std::string_view data, bool lasts) const noexcept;
 
   ReadAwaiterBase* waiting_ = nullptr;  // The one read that wants more than there is.
 
  private:
   /// Nothing to be had without receiving.
   [[nodiscard]] bool is_dry() const noexcept {
-    return buffered() == 0 && !eof_ && error_ == nullptr;
+    return buffered() == 0 && !over_;
   }
   [[nodiscard]] bool is_satisfied(ReadAwaiterBase& read);
   void wake_if_satisfied() noexcept;
@@ -112,6 +115,7 @@ class ASTER_API ReaderState {
   ReadAwaiterBase* reading_ = nullptr;
   std::uint32_t references_ = 1;
   bool eof_ = false;
+  bool over_ = false;  // The end has come, or an error.
 
  protected:
   bool calm_ = true;
@@ -131,10 +135,6 @@ class ASTER_API ReadAwaiterBase : public Waiter {
   ReadAwaiterBase(StateRef<ReaderState> reader, const ReadWish& wish,
                   const std::vector<std::string>* separators) noexcept
       : reader_(std::move(reader)), wish_(wish), separators_(separators) {}
-  ~ReadAwaiterBase() {
-    if (reader_->reading_ == this) [[unlikely]]
-      release();
-  }
 
   /// Throws RuntimeError when another task is reading.
   [[nodiscard]] bool await_ready() {
@@ -155,6 +155,7 @@ class ASTER_API ReadAwaiterBase : public Waiter {
   }
 
  protected:
+  ~ReadAwaiterBase() = default;
   friend class ReaderState;
   [[nodiscard]] std::string finish_text();
   [[nodiscard]] std::string_view finish_view();
@@ -167,6 +168,7 @@ class ASTER_API ReadAwaiterBase : public Waiter {
     reader_->reading_ = nullptr;
   }
   void go_on_slowly();
+  [[nodiscard]] bool is_reading() const noexcept { return reader_->reading_ == this; }
   [[nodiscard]] bool await_ready_slowly();
   void release() noexcept;
   bool cancel(Driver& driver, std::string& message) noexcept override;
@@ -184,6 +186,10 @@ template <class T>
 class ReadAwaiter final : public ReadAwaiterBase {
  public:
   using ReadAwaiterBase::ReadAwaiterBase;
+  ~ReadAwaiter() {
+    if (is_reading()) [[unlikely]]
+      release();
+  }
   T await_resume() {
     go_on();
     if constexpr (std::is_same_v<T, std::string>) {
@@ -210,22 +216,14 @@ inline std::span<char> ReaderState::direct_target() const noexcept {
   return {waiting_->wish_.target, waiting_->wish_.count};
 }
 
-inline bool ReaderState::hand_over(std::string_view data, bool lasts) noexcept {
+inline bool ReaderState::complete_target(std::string_view data) noexcept {
   ReadAwaiterBase* const read = waiting_;
-  if (read == nullptr) return false;
-  if (data.data() != read->wish_.target) {
-    if (!read->wish_.is_direct() || read->wish_.kind == ReadWish::Kind::into || buffered() > 0 ||
-        data.size() > read->wish_.count) {
-      return false;
-    }
-    // A read that has not suspended is running; else only a task is sure to go on at once.
-    if (read->driver_ != nullptr && (!lasts || read->driver_->task() == nullptr)) return false;
+  if (read == nullptr || read->wish_.target != data.data() || read->driver_ == nullptr) {
+    return false;
   }
   read->received_ = data;
-  if (read->driver_ != nullptr) {
-    waiting_ = nullptr;
-    read->driver_->wake();
-  }
+  waiting_ = nullptr;
+  read->driver_->wake();
   return true;
 }
 

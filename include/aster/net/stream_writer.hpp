@@ -50,12 +50,12 @@ class ASTER_API LinkWaiter : public Waiter, public ListNode {
  public:
   using aster_awaiter = void;
   explicit LinkWaiter(LinkRef link) noexcept : link_(std::move(link)) {}
-  ~LinkWaiter() { unlink(); }
 
   /// The link is ready for it; it is out of the list already.
   void wake() noexcept { driver_->wake(); }
 
  protected:
+  ~LinkWaiter() = default;  // Those derived from it unlink it.
   bool cancel(Driver& driver, std::string& message) noexcept override;
 
   LinkRef link_;
@@ -65,6 +65,7 @@ class ASTER_API LinkWaiter : public Waiter, public ListNode {
 class ASTER_API DrainAwaiter final : public LinkWaiter {
  public:
   using LinkWaiter::LinkWaiter;
+  ~DrainAwaiter() { unlink(); }
   [[nodiscard]] bool await_ready() const noexcept { return link_.is_calm(); }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
@@ -82,6 +83,7 @@ class ASTER_API DrainAwaiter final : public LinkWaiter {
 class ASTER_API ClosedAwaiter final : public LinkWaiter {
  public:
   using LinkWaiter::LinkWaiter;
+  ~ClosedAwaiter() { unlink(); }
   [[nodiscard]] bool await_ready() const noexcept;
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> handle) noexcept {

@@ -32,12 +32,11 @@
 // then tries each deferred operation once.
 //
 // Turns. What a poll found is delivered either by `poll` itself or, in a loop, by a
-// node of the ready queue (`Delivery`). That delivers events until one has woken
-// something, queues itself behind what was woken, and all of that goes to the front
-// of the turn: bytes are received, used and answered while they are in the cache,
-// before the next descriptor is touched, and in the order in which `poll` would have
-// woken the tasks. Until its delivery an event has no effect: operations can be
-// cancelled and submitted meanwhile, and no byte has moved.
+// node of the ready queue (`Delivery`). That delivers an event, has run what the event
+// has woken, and goes on to the next: bytes are received, used and answered while they
+// are in the cache, before the next descriptor is touched, and in the order in which
+// `poll` would have woken the tasks. Until its delivery an event has no effect:
+// operations can be cancelled and submitted meanwhile, and no byte has moved.
 //
 // Stale events. Between the poll and its delivery, and in a completion, any
 // descriptor may be closed, and its number may be in use again before its event is
@@ -454,23 +453,33 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
   }
 }
 
-// Delivers until something has been woken; that runs next, and then this again.
-void Readiness::deliver_until_woken() noexcept {
+// Delivers until several things have been woken at once: they run next, and then this
+// again. One alone, as is the rule, is run from here.
+void Readiness::deliver_in_turn() {
   ReadyQueue& ready = *delivery_.ready;
-  const ReadyQueue::Mark mark = ready.mark();
-  bool more = false;
-  do {
+  ReadyQueue& batch = *delivery_.batch;
+  while (has_undelivered() && !abandoned_) {
+    const ReadyQueue::Mark mark = ready.mark();
     deliver_next();
-    more = has_undelivered();
-  } while (more && ready.is_at(mark));
-  if (more) ready.push(delivery_);
-  ready.move_since(mark, *delivery_.batch);
+    if (Runnable* const woken = ready.take_only_since(mark)) [[likely]] {
+      try {
+        woken->run();
+      } catch (...) {  // Leaves the loop's turn; what is left keeps its place.
+        const ReadyQueue::Mark end = ready.mark();
+        ready.push(delivery_);
+        ready.move_since(end, batch);
+        throw;
+      }
+    } else if (!ready.is_at(mark)) {
+      if (has_undelivered()) ready.push(delivery_);
+      return ready.move_since(mark, batch);
+    }
+  }
 }
 
 const RunnableOps Readiness::Delivery::ops{
     [](Runnable& node) {
-      Readiness& readiness = static_cast<Delivery&>(node).owner;
-      if (!readiness.abandoned_) readiness.deliver_until_woken();
+      static_cast<Delivery&>(node).owner.deliver_in_turn();
     },
     [](Runnable& node) noexcept {
       Readiness& readiness = static_cast<Delivery&>(node).owner;

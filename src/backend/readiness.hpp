@@ -182,7 +182,7 @@ class Readiness : public SystemIo {
   void deliver_closed(int fd, Entry& entry) noexcept;
   [[nodiscard]] bool has_undelivered() const noexcept { return next_ != found_count_; }
   void deliver_next() noexcept;
-  void deliver_until_woken() noexcept;
+  void deliver_in_turn();
   void proceed(Entry& entry, Operation& operation) noexcept;
   void detach(Entry& entry, Operation& operation) noexcept;
   void complete(Entry& entry, Operation& operation) noexcept;

@@ -94,8 +94,8 @@ void StreamLink::stop_pull() noexcept {
 }
 
 void StreamLink::received(Operation& operation) noexcept {
-  const bool is_done =
-      stage_ == Stage::open && operation.result > 0 && complete_target(operation.lent);
+  const bool is_done = stage_ == Stage::open && operation.result > 0 &&
+                       hand_over(operation.lent, operation.lent_lasts);
   if (!is_done) received_slowly();
 }
 

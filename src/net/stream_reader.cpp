@@ -229,28 +229,6 @@ void ReaderState::fail(std::exception_ptr error) noexcept {
   wake_if_satisfied();
 }
 
-bool ReaderState::hand_over(std::string_view data, bool lasts) noexcept {
-  ReadAwaiterBase* const read = waiting_;
-  if (read == nullptr) return false;
-  if (data.data() != read->wish_.target && !is_for(*read, data, lasts)) return false;
-  read->received_ = data;
-  if (read->driver_ != nullptr) {
-    waiting_ = nullptr;
-    read->driver_->wake();
-  }
-  return true;
-}
-
-/// Whether lent bytes can go to `read` as they are.
-bool ReaderState::is_for(ReadAwaiterBase& read, std::string_view data, bool lasts) const noexcept {
-  if (!read.wish_.is_direct() || read.wish_.kind == ReadWish::Kind::into || buffered() > 0 ||
-      data.size() > read.wish_.count) {
-    return false;
-  }
-  // A read that has not suspended is running; else only a task is sure to go on at once.
-  return read.driver_ == nullptr || (lasts && read.driver_->task() != nullptr);
-}
-
 void ReaderState::wake_if_satisfied() noexcept {
   ReadAwaiterBase* read = waiting_;
   // Without a driver the read has not suspended yet: it looks for itself.

@@ -94,6 +94,13 @@ class ReadyQueue {
   /// Whether nothing was pushed since `mark`.
   [[nodiscard]] bool is_at(Mark mark) const noexcept { return tail_ == mark.link_; }
 
+  /// Takes out what was pushed since `mark` if it is one node; else null.
+  [[nodiscard]] Runnable* take_only_since(Mark mark) noexcept {
+    if (is_at(mark) || tail_ != &(*mark.link_)->next_) return nullptr;
+    tail_ = mark.link_;
+    return std::exchange(*mark.link_, nullptr);
+  }
+
   /// Moves what was pushed since `mark` to the front of `other`.
   void move_since(Mark mark, ReadyQueue& other) noexcept {
     if (is_at(mark)) return;

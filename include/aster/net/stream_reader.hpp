@@ -29,7 +29,7 @@ struct ReadWish {
   enum class Kind : std::uint8_t { some, view, into, all, exactly, until, line };
   ReadWish(Kind wish, std::size_t bytes) noexcept : kind(wish), count(bytes) {}
 
-  /// Whether what is received may go to the read without passing through the buffer.
+  /// Whether any byte will do, so that what is received need not pass through the buffer.
   [[nodiscard]] bool is_direct() const noexcept { return kind <= Kind::into; }
 
   Kind kind;
@@ -88,10 +88,7 @@ class ASTER_API ReaderState {
   [[nodiscard]] inline std::span<char> direct_target() const noexcept;
   /// Gives the waiting read bytes that are in its target, or that stay where they are
   /// until it goes on when `lasts`. False: they must be fed.
-  bool hand_over(std::string_view data, bool lasts) noexcept;
-  /// The same for bytes in the target of a read that has suspended; false for others.
-  inline bool complete_target(std::string_view data) noexcept;
-  [[nodiscard]] bool is_for(ReadAwaiterBase& read, std::string_view data, bool lasts) const noexcept;
+  inline bool hand_over(std::string_view data, bool lasts) noexcept;
 
   ReadAwaiterBase* waiting_ = nullptr;  // The one read that wants more than there is.
 
@@ -216,11 +213,19 @@ inline std::span<char> ReaderState::direct_target() const noexcept {
   return {waiting_->wish_.target, waiting_->wish_.count};
 }
 
-inline bool ReaderState::complete_target(std::string_view data) noexcept {
+inline bool ReaderState::hand_over(std::string_view data, bool lasts) noexcept {
   ReadAwaiterBase* const read = waiting_;
-  if (read == nullptr || read->wish_.target != data.data() || read->driver_ == nullptr) {
-    return false;
+  if (read == nullptr) return false;
+  // A direct read waits only while nothing is buffered.
+  const bool fits = read->wish_.target == data.data() ||
+                    (read->wish_.kind <= ReadWish::Kind::view && data.size() <= read->wish_.count);
+  if (!fits) return false;
+  if (read->driver_ == nullptr) {  // Not suspended: its coroutine is running.
+    read->received_ = data;
+    return true;
   }
+  // Lent bytes are good until the next step of what is woken: a task's comes at once.
+  if (read->wish_.target == nullptr && (!lasts || read->driver_->task() == nullptr)) return false;
   read->received_ = data;
   waiting_ = nullptr;
   read->driver_->wake();

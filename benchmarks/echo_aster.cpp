@@ -55,9 +55,7 @@ Coroutine<> echo_strings(StreamReader reader, StreamWriter writer) {
 Coroutine<> serve(std::string_view reads) {
   aster::get_running_loop().set_exception_handler(
       [](aster::EventLoop&, const aster::ExceptionContext&) {});  // Clients reset at the end.
-  auto* handler = reads == "read"        ? &echo_strings
-                  : reads == "read_into" ? &echo_into
-                                         : &echo_views;
+  auto* handler = reads == "read" ? &echo_strings : reads == "read_into" ? &echo_into : &echo_views;
   aster::Server server = co_await aster::start_server(handler, "127.0.0.1", 0, {.backlog = 1024});
   std::printf("%d\n", static_cast<int>(server.sockets().front().getsockname().port()));
   std::fflush(stdout);
@@ -66,6 +64,4 @@ Coroutine<> serve(std::string_view reads) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return aster::main(serve(argc > 1 ? argv[1] : "read_view"));
-}
+int main(int argc, char** argv) { return aster::main(serve(argc > 1 ? argv[1] : "read_view")); }

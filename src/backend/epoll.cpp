@@ -49,7 +49,8 @@ std::uint32_t kernel_mask(std::uint8_t armed) noexcept {
 
 class Epoll final : public Readiness {
   static_assert(unsigned{found_readable} == EPOLLIN && unsigned{found_urgent} == EPOLLPRI &&
-                unsigned{found_writable} == EPOLLOUT && unsigned{found_failed} == (EPOLLERR | EPOLLHUP) &&
+                unsigned{found_writable} == EPOLLOUT &&
+                unsigned{found_failed} == (EPOLLERR | EPOLLHUP) &&
                 unsigned{found_end} == EPOLLRDHUP);
 
  public:

@@ -138,8 +138,7 @@ bool Readiness::submit(Operation& operation) noexcept {
   // What almost every receive on a connection meets: nothing to try, nothing to tell.
   if (entry != nullptr && operation.kind == Operation::Kind::recv && entry->is_settled(settled_) &&
       entry->reader == nullptr &&
-      !entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing))
-      [[likely]] {
+      !entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing)) [[likely]] {
     entry->reader = &operation;
     operation.pending = true;
     ++pending_count_;
@@ -165,7 +164,8 @@ bool Readiness::submit_slowly(Entry* entry, Operation& operation) noexcept {
   bool deferred = false;
   const bool worth_a_try =
       operation.kind == Operation::Kind::connect ||
-      (reads ? entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing) : entry->has(Entry::maybe_writable));
+      (reads ? entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing)
+             : entry->has(Entry::maybe_writable));
   if (worth_a_try) {
     deferred = attempts_left_ == 0 && defer(*entry, operation);
     if (!deferred && attempt(*entry, operation)) {
@@ -225,7 +225,7 @@ bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
       return attempt_accept(entry, operation);
     case Operation::Kind::connect:
       return entry.has(Entry::is_connecting) ? finish_connect(entry, operation)
-                                 : attempt_connect(entry, operation);
+                                             : attempt_connect(entry, operation);
     case Operation::Kind::recv:
       return attempt_recv(entry, operation);
     case Operation::Kind::send:
@@ -399,7 +399,8 @@ bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
 void Readiness::run_deferred(const Deferred& item) noexcept {
   Entry& entry = *find(item.fd);
   if (entry.generation != item.generation) return;
-  if (item.is_read ? !entry.has(Entry::is_read_deferred) : !entry.has(Entry::is_write_deferred)) return;
+  if (item.is_read ? !entry.has(Entry::is_read_deferred) : !entry.has(Entry::is_write_deferred))
+    return;
   if (item.is_read) {
     entry.clear(Entry::is_read_deferred);
   } else {
@@ -478,9 +479,7 @@ void Readiness::deliver_in_turn() {
 }
 
 const RunnableOps Readiness::Delivery::ops{
-    [](Runnable& node) {
-      static_cast<Delivery&>(node).owner.deliver_in_turn();
-    },
+    [](Runnable& node) { static_cast<Delivery&>(node).owner.deliver_in_turn(); },
     [](Runnable& node) noexcept {
       Readiness& readiness = static_cast<Delivery&>(node).owner;
       readiness.next_ = readiness.found_count_;

@@ -53,7 +53,7 @@ class Readiness : public SystemIo {
     Watch* watch = nullptr;        // Null exactly when watch_mask is 0.
     std::uint32_t generation = 0;  // Raised whenever the number may mean another file.
     std::uint8_t watch_mask = 0;
-    std::uint8_t armed = 0;          // The facility's own: what it waits for; 0 for nothing.
+    std::uint8_t armed = 0;  // The facility's own: what it waits for; 0 for nothing.
     std::uint8_t flags = maybe_readable | maybe_writable;
 
     // In `flags`:
@@ -219,7 +219,7 @@ class Readiness : public SystemIo {
   std::size_t note_count_ = 0;
   std::size_t found_count_ = 0;
   Delivery delivery_{*this};
-  std::unique_ptr<char[]> lent_;   // One for all descriptors, so it stays in cache.
+  std::unique_ptr<char[]> lent_;  // One for all descriptors, so it stays in cache.
   const std::shared_ptr<WakeEvent> wake_event_;
 };
 

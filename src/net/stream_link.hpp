@@ -100,9 +100,7 @@ class StreamLink final : public ReaderState, public ListNode {
   void check_high_water() noexcept;
   void write_slowly(std::string_view data, std::int64_t result);
   [[nodiscard]] bool ignore_write() noexcept;
-  void update_calm() noexcept {
-    calm_ = !paused_ && stage_ == Stage::open && error() == nullptr;
-  }
+  void update_calm() noexcept { calm_ = !paused_ && stage_ == Stage::open && error() == nullptr; }
   void queue_rest(std::span<const std::string_view> pieces, std::size_t sent);
   /// Stops everything and queues the note; `error` is what the waiters get.
   void end(std::exception_ptr error) noexcept;
@@ -114,9 +112,9 @@ class StreamLink final : public ReaderState, public ListNode {
   IoBackend* backend_;  // Null once lost.
   native_socket fd_;
   Stage stage_ = Stage::open;
-  bool paused_ = false;      // Writers that drain must wait.
+  bool paused_ = false;        // Writers that drain must wait.
   bool sends_at_once_ = true;  // Open, write_eof not called, and nothing is buffered.
-  bool eof_wanted_ = false;  // write_eof was called.
+  bool eof_wanted_ = false;    // write_eof was called.
   LinkOperation receive_;
   bool note_queued_ = false;
   std::uint32_t writes_after_loss_ = 0;

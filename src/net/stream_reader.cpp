@@ -247,7 +247,8 @@ void StreamReader::feed_data(std::string_view data) {
   if (!data.empty()) state_->feed(data);
 }
 
-StreamRead<std::string, detail::Separators> StreamReader::readuntil(std::string_view separator) const {
+StreamRead<std::string, detail::Separators> StreamReader::readuntil(
+    std::string_view separator) const {
   return readuntil(std::span<const std::string_view>(&separator, 1));
 }
 

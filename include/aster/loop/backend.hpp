@@ -76,7 +76,8 @@ class ASTER_API IoBackend {
   /// that runs, so it runs at once and in the same order as if `poll` had delivered.
   /// Both queues must outlive the back end, or drop the node before. For back ends
   /// whose completions come from elsewhere it does nothing.
-  virtual void deliver_in_turn(detail::ReadyQueue& /*ready*/, detail::ReadyQueue& /*batch*/) noexcept {}
+  virtual void deliver_in_turn(detail::ReadyQueue& /*ready*/,
+                               detail::ReadyQueue& /*batch*/) noexcept {}
 
   /// True while an operation is pending or a descriptor is watched, the waker's
   /// own excepted: only then is a poll due while work is ready.

@@ -94,9 +94,7 @@ class ASTER_API ReaderState {
 
  private:
   /// Nothing to be had without receiving.
-  [[nodiscard]] bool is_dry() const noexcept {
-    return buffered() == 0 && !over_;
-  }
+  [[nodiscard]] bool is_dry() const noexcept { return buffered() == 0 && !over_; }
   [[nodiscard]] bool is_satisfied(ReadAwaiterBase& read);
   void wake_if_satisfied() noexcept;
   [[nodiscard]] std::string_view view() const noexcept {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // An echo server on aster's streams. Prints its port, then serves until it is killed.
 //
-//   echo_aster [read_into|read]
+//   echo_aster [read_view|read_into|read]
 //
-// read_into receives into one buffer for each connection and allocates nothing; read
-// gives every piece as a string of its own, as one would write it first.
+// read_view lends the bytes from one buffer that all connections share, as the other
+// servers do it; read_into receives into one buffer for each connection; read gives
+// every piece as a string of its own, as one would write it first.
 #include <aster/aster.hpp>
 
 #include <cstddef>
@@ -21,6 +22,15 @@ using aster::StreamReader;
 using aster::StreamWriter;
 
 constexpr std::size_t buffer_size = 65536;
+
+Coroutine<> echo_views(StreamReader reader, StreamWriter writer) {
+  while (true) {
+    const std::string_view data = co_await reader.read_view(buffer_size);
+    if (data.empty()) break;
+    writer.write(data);
+    co_await writer.drain();
+  }
+}
 
 Coroutine<> echo_into(StreamReader reader, StreamWriter writer) {
   const auto buffer = std::make_unique_for_overwrite<char[]>(buffer_size);
@@ -42,10 +52,10 @@ Coroutine<> echo_strings(StreamReader reader, StreamWriter writer) {
   }
 }
 
-Coroutine<> serve(bool strings) {
+Coroutine<> serve(std::string_view reads) {
   aster::get_running_loop().set_exception_handler(
       [](aster::EventLoop&, const aster::ExceptionContext&) {});  // Clients reset at the end.
-  auto* handler = strings ? &echo_strings : &echo_into;
+  auto* handler = reads == "read" ? &echo_strings : reads == "read_into" ? &echo_into : &echo_views;
   aster::Server server = co_await aster::start_server(handler, "127.0.0.1", 0, {.backlog = 1024});
   std::printf("%d\n", static_cast<int>(server.sockets().front().getsockname().port()));
   std::fflush(stdout);
@@ -54,6 +64,4 @@ Coroutine<> serve(bool strings) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return aster::main(serve(argc > 1 && std::string_view(argv[1]) == "read"));
-}
+int main(int argc, char** argv) { return aster::main(serve(argc > 1 ? argv[1] : "read_view")); }

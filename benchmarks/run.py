@@ -27,6 +27,7 @@ FLOOR = "epoll loop"
 SERVERS = {  # The first is what all others are compared with.
     FLOOR: ["echo_epoll"],
     "aster": ["echo_aster"],
+    "aster, read_into": ["echo_aster", "read_into"],
     "aster, strings": ["echo_aster", "read"],
     "libuv": ["echo_uv"],
     "asio, callbacks": ["echo_asio", "callbacks"],

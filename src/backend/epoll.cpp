@@ -48,9 +48,15 @@ std::uint32_t kernel_mask(std::uint8_t armed) noexcept {
 }
 
 class Epoll final : public Readiness {
+  static_assert(unsigned{found_readable} == EPOLLIN && unsigned{found_urgent} == EPOLLPRI &&
+                unsigned{found_writable} == EPOLLOUT &&
+                unsigned{found_failed} == (EPOLLERR | EPOLLHUP) &&
+                unsigned{found_end} == EPOLLRDHUP);
+
  public:
   Epoll() : Readiness(true, edge), set_(sys::epoll_create()) {
     if (set_ < 0) throw_system_error(-set_, "epoll_create1");
+    reserve_notes(events_.size());
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = wake_key;
@@ -77,8 +83,7 @@ class Epoll final : public Readiness {
 
   int set_;
   bool has_exact_wait_ = true;  // Until the kernel says otherwise.
-  // A batch is received before any of it is answered: a small one stays in cache.
-  std::array<epoll_event, 64> events_;
+  std::array<epoll_event, 256> events_;
 };
 
 void Epoll::wait(Duration timeout) noexcept {
@@ -91,20 +96,13 @@ void Epoll::wait(Duration timeout) noexcept {
   }
   if (!has_exact_wait_) count = sys::epoll_wait(set_, events_.data(), size, timeout);
 
-  for (int i = 0; i < count; ++i) {
-    const epoll_event event = events_[static_cast<std::size_t>(i)];
-    if (event.data.u64 == wake_key) {
+  for (const epoll_event* event = events_.data(); count > 0; ++event, --count) {
+    const std::uint64_t key = event->data.u64;
+    if (key == wake_key) {
       wake_event().seen();
       continue;
     }
-    const std::uint32_t bits = event.events;
-    const unsigned found = ((bits & EPOLLIN) != 0 ? found_readable : 0U) |
-                           ((bits & EPOLLOUT) != 0 ? found_writable : 0U) |
-                           ((bits & EPOLLRDHUP) != 0 ? found_end : 0U) |
-                           ((bits & (EPOLLERR | EPOLLHUP)) != 0 ? found_failed : 0U) |
-                           ((bits & EPOLLPRI) != 0 ? found_urgent : 0U);
-    deliver(static_cast<int>(event.data.u64 & 0xffffffffU),
-            static_cast<std::uint32_t>(event.data.u64 >> 32), found);
+    note(static_cast<int>(key & 0xffffffffU), static_cast<std::uint32_t>(key >> 32), event->events);
   }
 }
 

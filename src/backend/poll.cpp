@@ -21,12 +21,6 @@ class Poll final : public Readiness {
   [[nodiscard]] std::string_view name() const noexcept override { return "poll"; }
 
  private:
-  struct Ready {
-    int fd;
-    std::uint32_t generation;
-    short found;
-  };
-
   void wait(Duration timeout) noexcept override;
   int update(int fd, Entry& entry) noexcept override;
   void remove(int fd, Entry& entry) noexcept override;
@@ -35,7 +29,6 @@ class Poll final : public Readiness {
 
   std::vector<pollfd> set_;          // [0] is the waker; the others in no order.
   std::vector<std::size_t> places_;  // By descriptor: where in set_; valid while armed.
-  std::vector<Ready> ready_;         // Has room for all of set_.
 };
 
 void Poll::wait(Duration timeout) noexcept {
@@ -45,22 +38,16 @@ void Poll::wait(Duration timeout) noexcept {
     wake_event().drain();
     --count;
   }
-  ready_.clear();
   for (std::size_t i = 1; count > 0 && i < set_.size(); ++i) {
-    if (set_[i].revents == 0) continue;
-    ready_.push_back({set_[i].fd, generation(set_[i].fd), set_[i].revents});
+    const short bits = set_[i].revents;
+    if (bits == 0) continue;
+    const unsigned found = (bits & POLLNVAL) != 0
+                               ? found_closed
+                               : ((bits & POLLIN) != 0 ? found_readable : 0U) |
+                                     ((bits & POLLOUT) != 0 ? found_writable : 0U) |
+                                     ((bits & (POLLERR | POLLHUP)) != 0 ? found_failed : 0U);
+    note(set_[i].fd, generation(set_[i].fd), found);
     --count;
-  }
-
-  for (const Ready& ready : ready_) {
-    if ((ready.found & POLLNVAL) != 0) {
-      deliver_closed(ready.fd, ready.generation);
-      continue;
-    }
-    const unsigned found = ((ready.found & POLLIN) != 0 ? found_readable : 0U) |
-                           ((ready.found & POLLOUT) != 0 ? found_writable : 0U) |
-                           ((ready.found & (POLLERR | POLLHUP)) != 0 ? found_failed : 0U);
-    deliver(ready.fd, ready.generation, found);
   }
 }
 
@@ -75,7 +62,7 @@ int Poll::update(int fd, Entry& entry) noexcept {
     try {
       const auto number = static_cast<unsigned>(fd);
       if (number >= places_.size()) places_.resize(number + 1U);
-      ready_.reserve(set_.size());
+      reserve_notes(set_.size());
       set_.push_back({fd, 0, 0});
     } catch (const std::bad_alloc&) {
       return -ENOMEM;

@@ -31,8 +31,16 @@
 // but defers: the next poll does not wait, delivers what is ready elsewhere, and
 // then tries each deferred operation once.
 //
-// Stale events. A completion may close any descriptor, and its number may be in use
-// again before the next event of the same batch is looked at. So events carry the
+// Turns. What a poll found is delivered either by `poll` itself or, in a loop, by a
+// node of the ready queue (`Delivery`). That delivers an event, has run what the event
+// has woken, and goes on to the next: bytes are received, used and answered while they
+// are in the cache, before the next descriptor is touched, and in the order in which
+// `poll` would have woken the tasks. Until its delivery an event has no effect:
+// operations can be cancelled and submitted meanwhile, and no byte has moved.
+//
+// Stale events. Between the poll and its delivery, and in a completion, any
+// descriptor may be closed, and its number may be in use again before its event is
+// looked at. So events carry the
 // generation that the entry had when they were asked for, and entries raise it when
 // the number may change its meaning: in `forget`, and when a watch ends that nothing
 // else was keeping registered (its owner may close the descriptor without a word).
@@ -98,7 +106,7 @@ Readiness::~Readiness() {
 Readiness::Entry* Readiness::find(int fd) const noexcept {
   const auto number = static_cast<unsigned>(fd);  // A negative one is beyond every table.
   const std::size_t page = number >> page_bits;
-  if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
+  if (page >= page_count_ || pages_[page] == nullptr) return nullptr;
   return &(*pages_[page])[number & ((1U << page_bits) - 1)];
 }
 
@@ -112,6 +120,7 @@ int Readiness::make(int fd, Entry*& entry) noexcept {
       // Only a descriptor that exists may size the table.
       if (const int flags = sys::fcntl(fd, F_GETFD); flags < 0) return flags;
       pages_.resize(page + 1);
+      page_count_ = pages_.size();
     }
     if (pages_[page] == nullptr) pages_[page] = std::make_unique<Page>();
   } catch (const std::bad_alloc&) {
@@ -125,7 +134,20 @@ int Readiness::make(int fd, Entry*& entry) noexcept {
 
 bool Readiness::submit(Operation& operation) noexcept {
   ASTER_ASSERT(!operation.pending);
-  Entry* entry = find(operation.fd);
+  Entry* const entry = find(operation.fd);
+  // What almost every receive on a connection meets: nothing to try, nothing to tell.
+  if (entry != nullptr && operation.kind == Operation::Kind::recv && entry->is_settled(settled_) &&
+      entry->reader == nullptr &&
+      !entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing)) [[likely]] {
+    entry->reader = &operation;
+    operation.pending = true;
+    ++pending_count_;
+    return false;
+  }
+  return submit_slowly(entry, operation);
+}
+
+bool Readiness::submit_slowly(Entry* entry, Operation& operation) noexcept {
   if (entry == nullptr) [[unlikely]] {
     if (const int error = make(operation.fd, entry); error < 0) {
       operation.result = error;
@@ -142,7 +164,8 @@ bool Readiness::submit(Operation& operation) noexcept {
   bool deferred = false;
   const bool worth_a_try =
       operation.kind == Operation::Kind::connect ||
-      (reads ? entry->maybe_readable || entry->short_read_proves_nothing : entry->maybe_writable);
+      (reads ? entry->has(Entry::maybe_readable | Entry::short_read_proves_nothing)
+             : entry->has(Entry::maybe_writable));
   if (worth_a_try) {
     deferred = attempts_left_ == 0 && defer(*entry, operation);
     if (!deferred && attempt(*entry, operation)) {
@@ -179,12 +202,12 @@ void Readiness::detach(Entry& entry, Operation& operation) noexcept {
   if (is_read(operation.kind)) {
     ASTER_ASSERT(entry.reader == &operation);
     entry.reader = nullptr;
-    entry.is_read_deferred = false;
+    entry.clear(Entry::is_read_deferred);
   } else {
     ASTER_ASSERT(entry.writer == &operation);
     entry.writer = nullptr;
-    entry.is_write_deferred = false;
-    entry.is_connecting = false;
+    entry.clear(Entry::is_write_deferred);
+    entry.clear(Entry::is_connecting);
   }
   operation.pending = false;
   --pending_count_;
@@ -201,8 +224,8 @@ bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
     case Operation::Kind::accept:
       return attempt_accept(entry, operation);
     case Operation::Kind::connect:
-      return entry.is_connecting ? finish_connect(entry, operation)
-                                 : attempt_connect(entry, operation);
+      return entry.has(Entry::is_connecting) ? finish_connect(entry, operation)
+                                             : attempt_connect(entry, operation);
     case Operation::Kind::recv:
       return attempt_recv(entry, operation);
     case Operation::Kind::send:
@@ -219,8 +242,7 @@ bool Readiness::attempt_accept(Entry& entry, Operation& operation) noexcept {
   operation.result =
       sys::uninterrupted([&] { return sys::accept(operation.fd, nullptr, nullptr); });
   if (!would_block(operation.result)) return true;
-  entry.maybe_readable = false;
-  entry.short_read_proves_nothing = false;
+  entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
   return false;
 }
 
@@ -233,8 +255,8 @@ bool Readiness::attempt_connect(Entry& entry, Operation& operation) noexcept {
   // EAGAIN of a local socket (the listener's backlog is full) is an error like any
   // other: nothing is under way, and such a socket is always "writable".
   if (!under_way) return true;
-  entry.is_connecting = true;
-  entry.maybe_writable = false;
+  entry.set(Entry::is_connecting);
+  entry.clear(Entry::maybe_writable);
   return false;
 }
 
@@ -244,7 +266,7 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
   pollfd state{operation.fd, POLLOUT, 0};
   const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
   if (ready == 0) {
-    entry.maybe_writable = false;
+    entry.clear(Entry::maybe_writable);
     return false;
   }
   int error = 0;
@@ -255,55 +277,72 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
 }
 
 bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
-  const bool lends = operation.data == nullptr;
-  char* const data = lends ? lent_.get() : operation.data;
-  const std::size_t size = lends ? std::min(operation.size, lent_size) : operation.size;
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::recv(operation.fd, data, size); });
-  if (would_block(result)) {
-    entry.maybe_readable = false;
-    entry.short_read_proves_nothing = false;
-    return false;
-  }
-  operation.result = result;
-  if (result > 0) {
-    const auto length = static_cast<std::size_t>(result);
-    if (lends) operation.lent = {data, length};
-    if (length < size && is_drained_by_short_read(operation.fd, entry)) {
-      entry.maybe_readable = false;
-    }
-  } else if (lends) {
-    operation.lent = {};
-  }
-  return true;
+  operation.result = receive(entry, operation);
+  return !would_block(operation.result);
 }
 
-bool Readiness::is_drained_by_short_read(int fd, Entry& entry) const noexcept {
-  if (entry.short_read_proves_nothing || sys::was_cut()) return false;
+// One recv; notes what it tells about the descriptor.
+[[gnu::always_inline]] inline std::int64_t Readiness::receive(Entry& entry,
+                                                              Operation& operation) noexcept {
+  char* data = operation.data;
+  std::size_t size = operation.size;
+  if (data == nullptr) {
+    data = lent_.get();
+    size = std::min(size, lent_size);
+    operation.lent_lasts = delivery_.ready != nullptr;
+  }
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::recv(operation.fd, data, size); });
+  if (result > 0) [[likely]] {
+    const auto length = static_cast<std::size_t>(result);
+    operation.lent = {data, length};
+    entry.set(Entry::maybe_readable);
+    if (length < size && is_drained_by_short_read(operation.fd, entry)) {
+      entry.clear(Entry::maybe_readable);
+    }
+  } else if (would_block(result)) {
+    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
+  } else {
+    operation.lent = {};
+  }
+  return result;
+}
+
+[[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
+    int fd, Entry& entry) const noexcept {
+  const bool is_known_to_be =
+      (entry.flags & (Entry::short_read_proves_nothing | Entry::is_tcp)) == Entry::is_tcp;
+  return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
+}
+
+bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
+  if (entry.has(Entry::short_read_proves_nothing)) return false;
   if (!edge_triggered_) return true;
-  if (!entry.is_kind_known) {
-    entry.is_kind_known = true;
+  if (!entry.has(Entry::is_kind_known)) {
+    entry.set(Entry::is_kind_known);
 #if defined(SO_PROTOCOL)
     int protocol = 0;
     socklen_t size = sizeof protocol;
-    entry.is_tcp = sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-                   protocol == IPPROTO_TCP;
+    if (sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+        protocol == IPPROTO_TCP) {
+      entry.set(Entry::is_tcp);
+    }
 #else
     static_cast<void>(fd);
 #endif
   }
-  return entry.is_tcp;
+  return entry.has(Entry::is_tcp);
 }
 
 bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
   const std::int64_t result =
       sys::uninterrupted([&] { return sys::send(operation.fd, operation.data, operation.size); });
   if (would_block(result)) {
-    entry.maybe_writable = false;
+    entry.clear(Entry::maybe_writable);
     return false;
   }
   operation.result = result;
-  if (is_short(result, operation.size)) entry.maybe_writable = false;
+  if (is_short(result, operation.size)) entry.clear(Entry::maybe_writable);
   return true;
 }
 
@@ -313,10 +352,9 @@ bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
   const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
   if (ready == 0) {
     if (reads) {
-      entry.maybe_readable = false;
-      entry.short_read_proves_nothing = false;
+      entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
     } else {
-      entry.maybe_writable = false;
+      entry.clear(Entry::maybe_writable);
     }
     return false;
   }
@@ -327,10 +365,20 @@ bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
 // Polling ----------------------------------------------------------------------------
 
 void Readiness::poll(Duration timeout) noexcept {
-  if (abandoned_) return;
+  // What was found before may not be delivered yet when an error left the turn.
+  if (abandoned_ || has_undelivered()) return;
   attempts_left_ = attempts_max;
+  running_.clear();
+  next_ = note_count_ = found_count_ = 0;
   wait(deferred_.empty() ? timeout : Duration::zero());
-  run_deferred();
+  running_.swap(deferred_);  // What is deferred from here on is the next poll's.
+  found_count_ = note_count_ + running_.size();
+  if (!has_undelivered()) return;
+  if (delivery_.ready != nullptr) {
+    delivery_.ready->push(delivery_);
+  } else {
+    while (has_undelivered()) deliver_next();
+  }
 }
 
 bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
@@ -341,29 +389,24 @@ bool Readiness::defer(Entry& entry, const Operation& operation) noexcept {
     return false;  // Then it is tried at once: unfair beats undone.
   }
   if (reads) {
-    entry.is_read_deferred = true;
+    entry.set(Entry::is_read_deferred);
   } else {
-    entry.is_write_deferred = true;
+    entry.set(Entry::is_write_deferred);
   }
   return true;
 }
 
-void Readiness::run_deferred() noexcept {
-  if (deferred_.empty()) return;
-  running_.swap(deferred_);  // What is deferred from here on is the next poll's.
-  for (const Deferred& item : running_) {
-    Entry& entry = *find(item.fd);
-    if (entry.generation != item.generation) continue;
-    if (item.is_read ? !entry.is_read_deferred : !entry.is_write_deferred) continue;
-    Operation& operation = item.is_read ? *entry.reader : *entry.writer;
-    if (item.is_read) {
-      entry.is_read_deferred = false;
-    } else {
-      entry.is_write_deferred = false;
-    }
-    proceed(entry, operation);
+void Readiness::run_deferred(const Deferred& item) noexcept {
+  Entry& entry = *find(item.fd);
+  if (entry.generation != item.generation) return;
+  if (item.is_read ? !entry.has(Entry::is_read_deferred) : !entry.has(Entry::is_write_deferred))
+    return;
+  if (item.is_read) {
+    entry.clear(Entry::is_read_deferred);
+  } else {
+    entry.clear(Entry::is_write_deferred);
   }
-  running_.clear();
+  proceed(entry, item.is_read ? *entry.reader : *entry.writer);
 }
 
 // Tries a pending operation outside of an event; when it must wait, waits for real.
@@ -379,54 +422,119 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
   if (entry.generation == generation) static_cast<void>(refresh(fd, entry));
 }
 
-void Readiness::deliver(int fd, std::uint32_t generation, unsigned found) noexcept {
-  Entry* const entry = find(fd);
-  if (entry == nullptr || entry->generation != generation) return;
-  const bool readable = (found & (found_readable | found_end | found_failed)) != 0;
-  const bool writable = (found & (found_writable | found_failed)) != 0;
-  if (readable) entry->maybe_readable = true;
-  if (writable) entry->maybe_writable = true;
-  if ((found & (found_end | found_failed | found_urgent)) != 0) {
-    entry->short_read_proves_nothing = true;
-  }
+// Acts on an event.
+[[gnu::always_inline]] inline void Readiness::deliver(const Note& note) noexcept {
+  Entry* const entry = find(note.fd);
+  if (entry == nullptr || entry->generation != note.generation) [[unlikely]]
+    return;
+  Operation* const waiting = entry->reader;
+  const bool plain = (note.found | found_writable) == (found_readable | found_writable) &&
+                     entry->writer == nullptr && entry->is_settled(settled_) &&
+                     waiting != nullptr && waiting->kind == Operation::Kind::recv;
+  if (!plain) [[unlikely]]
+    return deliver_slowly(note, *entry);
+  // A receive that waits, and nothing else. Nothing is left to do afterwards.
+  if (note.found != found_readable) entry->set(Entry::maybe_writable);
+  waiting->result = receive(*entry, *waiting);
+  if (waiting->result <= 0 && would_block(waiting->result)) [[unlikely]]
+    return;
+  entry->reader = nullptr;
+  entry->clear(Entry::is_read_deferred);
+  waiting->pending = false;
+  --pending_count_;
+  waiting->complete(*waiting);
+}
 
-  if (readable && entry->reader != nullptr) {
-    serve(*entry, *entry->reader);
-    if (entry->generation != generation) return;
+[[gnu::always_inline]] inline void Readiness::deliver_next() noexcept {
+  const std::size_t index = next_++;
+  if (index < note_count_) [[likely]] {
+    deliver(notes_[index]);
+  } else {
+    run_deferred(running_[index - note_count_]);
   }
-  if (writable && entry->writer != nullptr) {
-    serve(*entry, *entry->writer);
-    if (entry->generation != generation) return;
-  }
-  if (entry->watch_mask != 0) {
-    const unsigned events =
-        ((readable ? Watch::readable : 0U) | (writable ? Watch::writable : 0U)) & entry->watch_mask;
-    if (events != 0) {
-      entry->watch->ready(*entry->watch, events);
-      if (entry->generation != generation) return;
+}
+
+// Delivers until several things have been woken at once: they run next, and then this
+// again. One alone, as is the rule, is run from here.
+void Readiness::deliver_in_turn() {
+  ReadyQueue& ready = *delivery_.ready;
+  ReadyQueue& batch = *delivery_.batch;
+  while (has_undelivered() && !abandoned_) {
+    const ReadyQueue::Mark mark = ready.mark();
+    deliver_next();
+    if (Runnable* const woken = ready.take_only_since(mark)) [[likely]] {
+      try {
+        woken->run();
+      } catch (...) {  // Leaves the loop's turn; what is left keeps its place.
+        const ReadyQueue::Mark end = ready.mark();
+        ready.push(delivery_);
+        ready.move_since(end, batch);
+        throw;
+      }
+    } else if (!ready.is_at(mark)) {
+      if (has_undelivered()) ready.push(delivery_);
+      return ready.move_since(mark, batch);
     }
   }
-  static_cast<void>(refresh(fd, *entry));
+}
+
+const RunnableOps Readiness::Delivery::ops{
+    [](Runnable& node) { static_cast<Delivery&>(node).owner.deliver_in_turn(); },
+    [](Runnable& node) noexcept {
+      Readiness& readiness = static_cast<Delivery&>(node).owner;
+      readiness.next_ = readiness.found_count_;
+    }};
+
+void Readiness::deliver_slowly(const Note& note, Entry& entry) noexcept {
+  const int fd = note.fd;
+  const std::uint32_t generation = note.generation;
+  const unsigned found = note.found;
+  if (found == found_closed) [[unlikely]]
+    return deliver_closed(note.fd, entry);
+  const bool readable = (found & (found_readable | found_end | found_failed)) != 0;
+  const bool writable = (found & (found_writable | found_failed)) != 0;
+  if (readable) entry.set(Entry::maybe_readable);
+  if (writable) entry.set(Entry::maybe_writable);
+  if ((found & (found_end | found_failed | found_urgent)) != 0) {
+    entry.set(Entry::short_read_proves_nothing);
+  }
+
+  if (readable && entry.reader != nullptr) {
+    serve(entry, *entry.reader);
+    if (entry.generation != generation) return;
+  }
+  if (writable && entry.writer != nullptr) {
+    serve(entry, *entry.writer);
+    if (entry.generation != generation) return;
+  }
+  if (entry.watch_mask != 0) {
+    const unsigned events =
+        ((readable ? Watch::readable : 0U) | (writable ? Watch::writable : 0U)) & entry.watch_mask;
+    if (events != 0) {
+      entry.watch->ready(*entry.watch, events);
+      if (entry.generation != generation) return;
+    }
+  }
+  static_cast<void>(refresh(fd, entry));
 }
 
 // Acts on a pending operation whose descriptor is ready.
 void Readiness::serve(Entry& entry, Operation& operation) noexcept {
-  if (operation.kind == Operation::Kind::recv) [[likely]] {
-    if (!attempt_recv(entry, operation)) return;
-  } else if (is_poll(operation.kind)) {
-    operation.result = 0;
+  if (is_poll(operation.kind) && delivery_.ready == nullptr) {
+    operation.result = 0;  // In a later turn than the poll it would have to be asked again.
   } else if (!attempt(entry, operation)) {
     return;
   }
   complete(entry, operation);
 }
 
-void Readiness::deliver_closed(int fd, std::uint32_t generation) noexcept {
-  Entry* const entry = find(fd);
-  if (entry == nullptr || entry->generation != generation) return;
+void Readiness::deliver_closed(int fd, Entry& closed) noexcept {
+  // In a later turn than the poll the number may be a new file's.
+  if (delivery_.ready != nullptr && sys::fcntl(fd, F_GETFD) != -EBADF) return;
+  Entry* const entry = &closed;
   if (entry->armed != 0) remove(fd, *entry);
   entry->armed = 0;
-  entry->generation = ++generation;
+  const std::uint32_t generation = ++entry->generation;
 
   // One by one, each still in its entry until its turn: a callback may cancel the
   // others.
@@ -507,12 +615,18 @@ int Readiness::close_socket(native_socket fd) noexcept {
 }
 
 std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t size) noexcept {
-  const std::int64_t result = sys::uninterrupted([&] { return sys::send(fd, data, size); });
-  // A send operation for what is left over need not try again.
-  if (would_block(result) || is_short(result, size)) {
-    if (Entry* const entry = find(fd); entry != nullptr) entry->maybe_writable = false;
+  const std::int64_t result = sys::send(fd, data, size);
+  if (result == static_cast<std::int64_t>(size)) [[likely]]
+    return result;
+  return result == -EINTR ? send_now(fd, data, size) : note_short_send(fd, result, size);
+}
+
+// A send operation for what is left over need not try again. Gives `sent`.
+std::int64_t Readiness::note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept {
+  if (would_block(sent) || is_short(sent, size)) {
+    if (Entry* const entry = find(fd); entry != nullptr) entry->clear(Entry::maybe_writable);
   }
-  return result;
+  return sent;
 }
 
 void Readiness::abandon_after_fork() noexcept {

@@ -4,6 +4,7 @@
 #include "backend/system_io.hpp"
 #include "backend/wake_event.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -22,6 +23,10 @@ class Readiness : public SystemIo {
   ~Readiness() override;
 
   void poll(Duration timeout) noexcept override;
+  void deliver_in_turn(ReadyQueue& ready, ReadyQueue& batch) noexcept override {
+    delivery_.ready = &ready;
+    delivery_.batch = &batch;
+  }
   [[nodiscard]] bool is_watching() const noexcept override {
     return pending_count_ + watch_count_ != 0;
   }
@@ -48,24 +53,37 @@ class Readiness : public SystemIo {
     Watch* watch = nullptr;        // Null exactly when watch_mask is 0.
     std::uint32_t generation = 0;  // Raised whenever the number may mean another file.
     std::uint8_t watch_mask = 0;
-    std::uint8_t armed = 0;          // The facility's own: what it waits for; 0 for nothing.
-    bool maybe_readable : 1 = true;  // False: only tried again after an event.
-    bool maybe_writable : 1 = true;
-    bool short_read_proves_nothing : 1 = false;  // See "Short reads" in readiness.cpp.
-    bool is_kind_known : 1 = false;              // is_tcp says the truth.
-    bool is_tcp : 1 = false;
-    bool is_connecting : 1 = false;     // writer's connect is under way in the kernel.
-    bool is_read_deferred : 1 = false;  // reader waits for the next poll to be tried.
-    bool is_write_deferred : 1 = false;
+    std::uint8_t armed = 0;  // The facility's own: what it waits for; 0 for nothing.
+    std::uint8_t flags = maybe_readable | maybe_writable;
+
+    // In `flags`:
+    static constexpr std::uint8_t maybe_readable = 1;  // Else only tried after an event.
+    static constexpr std::uint8_t maybe_writable = 2;
+    static constexpr std::uint8_t short_read_proves_nothing = 4;  // "Short reads" in readiness.cpp.
+    static constexpr std::uint8_t is_kind_known = 8;              // is_tcp says the truth.
+    static constexpr std::uint8_t is_tcp = 16;
+    static constexpr std::uint8_t is_connecting = 32;     // writer's connect is under way.
+    static constexpr std::uint8_t is_read_deferred = 64;  // The next poll tries reader.
+    static constexpr std::uint8_t is_write_deferred = 128;
+
+    [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
+    void set(std::uint8_t flag) noexcept { flags = static_cast<std::uint8_t>(flags | flag); }
+    void clear(std::uint8_t flag) noexcept { flags = static_cast<std::uint8_t>(flags & ~flag); }
+
+    /// The facility knows all it must, whatever operations come and go.
+    [[nodiscard]] bool is_settled(std::uint8_t settled) const noexcept {
+      return armed == settled && watch == nullptr;
+    }
   };
 
-  /// What a facility found a descriptor to be; a mask.
+  /// What a facility found a descriptor to be; a mask. The values are epoll's own.
   enum Found : unsigned {
-    found_readable = 1,
-    found_writable = 2,
-    found_end = 4,      // The peer has ended its writing half.
-    found_failed = 8,   // Error or hang-up: nothing blocks any more.
-    found_urgent = 16,  // Out-of-band data.
+    found_readable = 0x1,
+    found_urgent = 0x2,  // Out-of-band data.
+    found_writable = 0x4,
+    found_failed = 0x8 | 0x10,  // Error or hang-up: nothing blocks any more.
+    found_end = 0x2000,         // The peer has ended its writing half.
+    found_closed = 0x10000,     // No such descriptor; alone.
   };
 
   /// No value of `Entry::armed`.
@@ -79,10 +97,8 @@ class Readiness : public SystemIo {
 
   // What a facility supplies ---------------------------------------------------
 
-  /// Waits, once, and calls `deliver` for each descriptor found ready, and
-  /// `wake_event().seen()` or `drain()` when it was woken. Deliveries change
-  /// what is waited for: note down all that is ready, generations included,
-  /// before the first one.
+  /// Waits, once; calls `note` for each descriptor found ready, and
+  /// `wake_event().seen()` or `drain()` when it was woken.
   virtual void wait(Duration timeout) noexcept = 0;
 
   /// Makes what is waited for on `fd` match `interest(entry)` and the watch.
@@ -105,12 +121,15 @@ class Readiness : public SystemIo {
            (entry.writer != nullptr ? Watch::writable : 0U) | entry.watch_mask;
   }
 
-  /// Acts on an event. One of an older generation is dropped.
-  void deliver(int fd, std::uint32_t generation, unsigned found) noexcept;
-
-  /// The descriptor is closed: its operations end with -EBADF, its watch is
-  /// told, once, and dropped.
-  void deliver_closed(int fd, std::uint32_t generation) noexcept;
+  /// Notes what was found, a mask of Found. Nothing comes of it when the entry has
+  /// another generation by the time it is delivered.
+  void note(int fd, std::uint32_t generation, unsigned found) noexcept {
+    notes_[note_count_++] = {fd, generation, found};
+  }
+  /// Makes room for what one `wait` may note, from now on. `std::bad_alloc`.
+  void reserve_notes(std::size_t count) {
+    if (count > notes_.size()) notes_.resize(std::max(count, 2 * notes_.size()));
+  }
 
   /// The generation of a descriptor that is armed.
   [[nodiscard]] std::uint32_t generation(int fd) const noexcept { return find(fd)->generation; }
@@ -121,12 +140,28 @@ class Readiness : public SystemIo {
   static constexpr unsigned page_bits = 7;
   using Page = std::array<Entry, 1U << page_bits>;
 
+  struct Note {
+    int fd;
+    std::uint32_t generation;
+    unsigned found;
+  };
+
   // An operation to be tried by the next poll. Void once the entry's flag or
   // generation says so.
   struct Deferred {
     int fd;
     std::uint32_t generation;
     bool is_read;
+  };
+
+  // The node that delivers what the last poll found, one event at a time; see
+  // "Turns" in readiness.cpp.
+  struct Delivery final : Runnable {
+    explicit Delivery(Readiness& readiness) noexcept : Runnable(&ops), owner(readiness) {}
+    static const RunnableOps ops;
+    Readiness& owner;
+    ReadyQueue* ready = nullptr;  // Null: `poll` delivers all.
+    ReadyQueue* batch = nullptr;
   };
 
   [[nodiscard]] Entry* find(int fd) const noexcept;
@@ -139,15 +174,27 @@ class Readiness : public SystemIo {
   bool attempt_send(Entry& entry, Operation& operation) noexcept;
   bool attempt_poll(Entry& entry, Operation& operation) noexcept;
   [[nodiscard]] bool is_drained_by_short_read(int fd, Entry& entry) const noexcept;
+  [[nodiscard]] bool may_be_drained(int fd, Entry& entry) const noexcept;
   bool defer(Entry& entry, const Operation& operation) noexcept;
-  void run_deferred() noexcept;
+  void run_deferred(const Deferred& item) noexcept;
+  /// The descriptor is closed: its operations end with -EBADF, its watch is
+  /// told, once, and dropped.
+  void deliver_closed(int fd, Entry& entry) noexcept;
+  [[nodiscard]] bool has_undelivered() const noexcept { return next_ != found_count_; }
+  void deliver_next() noexcept;
+  void deliver_in_turn();
   void proceed(Entry& entry, Operation& operation) noexcept;
   void detach(Entry& entry, Operation& operation) noexcept;
   void complete(Entry& entry, Operation& operation) noexcept;
   void serve(Entry& entry, Operation& operation) noexcept;
+  void deliver(const Note& note) noexcept;
+  std::int64_t note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept;
+  [[nodiscard]] std::int64_t receive(Entry& entry, Operation& operation) noexcept;
+  void deliver_slowly(const Note& note, Entry& entry) noexcept;
+  bool submit_slowly(Entry* entry, Operation& operation) noexcept;
   /// Brings the facility up to date.
   int refresh(int fd, Entry& entry) noexcept {
-    if (entry.armed == settled_ && entry.watch == nullptr) [[likely]]
+    if (entry.is_settled(settled_)) [[likely]]
       return 0;
     return abandoned_ ? 0 : update(fd, entry);
   }
@@ -162,9 +209,17 @@ class Readiness : public SystemIo {
   // Indexed by descriptor. In pages, so that entries stay where they are while a
   // completion brings in new descriptors.
   std::vector<std::unique_ptr<Page>> pages_;
+  std::size_t page_count_ = 0;
   std::vector<Deferred> deferred_;
   std::vector<Deferred> running_;  // The last poll's deferred_, while it is worked off.
-  std::unique_ptr<char[]> lent_;   // One for all descriptors, so it stays in cache.
+  // What the last poll found: `note_count_` of `notes_`, then `running_`. All before
+  // `next_` have been delivered.
+  std::vector<Note> notes_;
+  std::size_t next_ = 0;
+  std::size_t note_count_ = 0;
+  std::size_t found_count_ = 0;
+  Delivery delivery_{*this};
+  std::unique_ptr<char[]> lent_;  // One for all descriptors, so it stays in cache.
   const std::shared_ptr<WakeEvent> wake_event_;
 };
 

@@ -25,18 +25,12 @@ class Select final : public Readiness {
     FD_ZERO(&writable_);
     FD_SET(waker, &readable_);
     end_ = waker + 1;
-    ready_.reserve(FD_SETSIZE);
+    reserve_notes(FD_SETSIZE);
   }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "select"; }
 
  private:
-  struct Ready {
-    int fd;
-    std::uint32_t generation;
-    unsigned found;
-  };
-
   void wait(Duration timeout) noexcept override;
   void find_closed() noexcept;
   int update(int fd, Entry& entry) noexcept override;
@@ -45,8 +39,7 @@ class Select final : public Readiness {
 
   fd_set readable_;
   fd_set writable_;
-  int end_;                   // No descriptor of the sets is this or larger.
-  std::vector<Ready> ready_;  // Has room for all there can be.
+  int end_;  // No descriptor of the sets is this or larger.
 };
 
 void Select::wait(Duration timeout) noexcept {
@@ -62,7 +55,6 @@ void Select::wait(Duration timeout) noexcept {
     wake_event().drain();
     --count;
   }
-  ready_.clear();
   for (int fd = 0; count > 0 && fd < end_; ++fd) {
     unsigned found = 0;
     if (FD_ISSET(fd, &readable)) {
@@ -73,19 +65,16 @@ void Select::wait(Duration timeout) noexcept {
       found |= found_writable;
       --count;
     }
-    if (found != 0) ready_.push_back({fd, generation(fd), found});
+    if (found != 0) note(fd, generation(fd), found);
   }
-  for (const Ready& ready : ready_) deliver(ready.fd, ready.generation, ready.found);
 }
 
 void Select::find_closed() noexcept {
-  ready_.clear();
   for (int fd = 0; fd < end_; ++fd) {
     if (fd == wake_event().fd()) continue;
     if (!FD_ISSET(fd, &readable_) && !FD_ISSET(fd, &writable_)) continue;
-    if (sys::fcntl(fd, F_GETFD) == -EBADF) ready_.push_back({fd, generation(fd), 0});
+    if (sys::fcntl(fd, F_GETFD) == -EBADF) note(fd, generation(fd), found_closed);
   }
-  for (const Ready& ready : ready_) deliver_closed(ready.fd, ready.generation);
 }
 
 int Select::update(int fd, Entry& entry) noexcept {

@@ -101,10 +101,12 @@ class EventLoop::FdCallback final : public detail::Runnable {
       : Runnable(&ops),
         loop_(loop),
         context_(loop.scheduler_->current_context()),
-        function_(std::move(function)) {}
+        function_(std::move(function)),
+        made_at_(loop.poll_count_) {}
 
+  /// Not for what the last poll found before this was added.
   void queue() noexcept {
-    if (queued_) return;
+    if (queued_ || made_at_ == loop_.poll_count_) return;
     queued_ = true;
     loop_.scheduler_->post(*this);
   }
@@ -155,6 +157,7 @@ class EventLoop::FdCallback final : public detail::Runnable {
   EventLoop& loop_;
   detail::ContextSlot context_;
   Function<void()> function_;
+  std::uint64_t made_at_;  // The loop's poll_count_ then.
   bool queued_ = false;
   bool running_ = false;
   bool removed_ = false;
@@ -267,6 +270,7 @@ EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
     scheduler_->release_reference();
     throw;
   }
+  backend_->deliver_in_turn(scheduler_->ready_, scheduler_->batch_);
   set_debug(options.debug.value_or(debug_by_environment()));
 }
 
@@ -497,6 +501,11 @@ void EventLoop::collect_due(bool polled) {
   }
 }
 
+void EventLoop::poll(Duration limit) noexcept {
+  ++poll_count_;
+  backend_->poll(limit);
+}
+
 void EventLoop::turn(Duration limit) {
   Scheduler& scheduler = *scheduler_;
   detail::Inbox& inbox = *scheduler.inbox_;
@@ -508,17 +517,17 @@ void EventLoop::turn(Duration limit) {
     Duration wait = stopping_ ? Duration::zero() : std::min(time_to_next_timer(), limit);
     if (wait != Duration::max()) wait = std::min(wait, wait_max);
     if (wait > Duration::zero() && inbox.prepare_to_wait()) {
-      backend_->poll(wait);
+      poll(wait);
       inbox.finish_waiting();
     } else {
-      backend_->poll(Duration::zero());
+      poll(Duration::zero());
     }
     inbox.drain(scheduler.ready_);
     turns_since_poll_ = 0;
     cycles_at_poll_ = detail::sys::cycles();  // The wait was no work.
     if (wait > Duration::zero()) waited();
   } else if (stopping_ || poll_is_due()) {  // Stopped beforehand: it is the only turn.
-    backend_->poll(Duration::zero());
+    poll(Duration::zero());
   } else {
     polled = false;
   }

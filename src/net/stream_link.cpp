@@ -34,15 +34,15 @@ const RunnableOps StreamLink::EndNote::ops{
 
 StreamLink::StreamLink(EventLoop& loop, native_socket fd, std::size_t limit)
     : ReaderState(limit),
-      scheduler_(&loop.scheduler()),
       backend_(&loop.backend()),
       fd_(fd),
-      high_(default_high_water),
-      low_(default_high_water / 4),
       receive_(*this,
                [](Operation& operation) noexcept {
                  static_cast<LinkOperation&>(operation).owner.received(operation);
                }),
+      scheduler_(&loop.scheduler()),
+      high_(default_high_water),
+      low_(default_high_water / 4),
       send_(*this,
             [](Operation& operation) noexcept {
               static_cast<LinkOperation&>(operation).owner.sent(operation);
@@ -62,25 +62,21 @@ StreamLink::~StreamLink() {
 
 // Receiving ----------------------------------------------------------------------
 
-bool StreamLink::pull() {
-  if (stage_ != Stage::open) {
-    // close() ends reading at once; the note ends the stream for readers.
-    if (stage_ == Stage::lost && !has_eof()) feed_eof();
-    return stage_ == Stage::lost;
-  }
-  if (receive_.is_pending()) return false;
+bool StreamLink::pull() noexcept {
+  if (stage_ != Stage::open || receive_.is_pending()) [[unlikely]]
+    return pull_slowly();
   const std::span<char> target = direct_target();
   receive_.data = target.data();
-  receive_.size = target.empty() ? std::size_t{65536} : target.size();
-  if (target.empty()) receive_.data = nullptr;
+  receive_.size = target.data() == nullptr ? std::size_t{65536} : target.size();
   if (!backend_->submit(receive_)) return false;
-  try {
-    take_received(receive_);
-  } catch (...) {  // No memory for what came: the stream has a hole.
-    end(std::current_exception());
-    throw;
-  }
+  take_received();
   return true;
+}
+
+bool StreamLink::pull_slowly() noexcept {
+  // close() ends reading at once; the note ends the stream for readers.
+  if (stage_ == Stage::lost && !has_eof()) feed_eof();
+  return stage_ == Stage::lost;
 }
 
 void StreamLink::stop_pull() noexcept {
@@ -98,28 +94,29 @@ void StreamLink::stop_pull() noexcept {
 }
 
 void StreamLink::received(Operation& operation) noexcept {
-  if (stage_ == Stage::ending) {  // The note waited for this.
-    post_end();
-    return;
-  }
-  if (stage_ != Stage::open) return;  // Closing: nobody is to read any more.
-  try {
-    take_received(operation);
-    // What came was not enough for the read that waits.
-    while (waiting_ != nullptr && pull()) {
-    }
-  } catch (...) {
-    end(std::current_exception());
+  const bool is_done = stage_ == Stage::open && operation.result > 0 &&
+                       hand_over(operation.lent, operation.lent_lasts);
+  if (!is_done) received_slowly();
+}
+
+void StreamLink::received_slowly() noexcept {
+  if (stage_ == Stage::ending) post_end();  // The note waited for this.
+  if (stage_ != Stage::open) return;        // Closing: nobody is to read any more.
+  take_received();
+  // What came was not enough for the read that waits.
+  while (waiting_ != nullptr && pull()) {
   }
 }
 
-void StreamLink::take_received(Operation& operation) {
-  const std::int64_t result = operation.result;
+void StreamLink::take_received() noexcept {
+  const std::int64_t result = receive_.result;
   if (result > 0) {
-    if (operation.data != nullptr) {
-      filled(static_cast<std::size_t>(result));
-    } else {
-      feed(operation.lent);
+    if (hand_over(receive_.lent, receive_.lent_lasts)) return;
+    try {
+      feed(receive_.lent);
+    } catch (...) {  // No memory for what came: the stream has a hole.
+      fail(std::current_exception());
+      end(std::current_exception());
     }
   } else if (result == 0) {
     feed_eof();
@@ -141,19 +138,22 @@ bool StreamLink::ignore_write() noexcept {
 }
 
 void StreamLink::write(std::string_view data) {
+  if (!sends_at_once_ || data.empty()) [[unlikely]]
+    return write_slowly(data, 0);
+  const std::int64_t result = backend_->send_now(fd_, data.data(), data.size());
+  if (result != static_cast<std::int64_t>(data.size())) [[unlikely]]
+    write_slowly(data, result);
+}
+
+/// `result`: what sending it has given.
+void StreamLink::write_slowly(std::string_view data, std::int64_t result) {
   if (eof_wanted_) throw RuntimeError("write: Cannot call write() after write_eof()");
   if (data.empty() || ignore_write()) return;
-  std::size_t sent = 0;
-  if (buffer_size() == 0) {
-    const std::int64_t result = backend_->send_now(fd_, data.data(), data.size());
-    if (result == static_cast<std::int64_t>(data.size())) return;
-    if (result < 0 && result != -EAGAIN && result != -EINTR) {
-      fail_call(static_cast<int>(-result), "send");
-      return;
-    }
-    if (result > 0) sent = static_cast<std::size_t>(result);
+  if (result < 0 && result != -EAGAIN && result != -EINTR) {
+    fail_call(static_cast<int>(-result), "send");
+    return;
   }
-  queue_rest({&data, 1}, sent);
+  queue_rest({&data, 1}, result > 0 ? static_cast<std::size_t>(result) : 0);
 }
 
 void StreamLink::writelines(std::span<const std::string_view> pieces) {
@@ -179,7 +179,10 @@ void StreamLink::queue_rest(std::span<const std::string_view> pieces, std::size_
   try {
     for (const std::string_view piece : pieces) {
       const std::size_t skipped = std::min(sent, piece.size());
-      if (skipped < piece.size()) out_.append(piece.substr(skipped));
+      if (skipped < piece.size()) {
+        out_.append(piece.substr(skipped));
+        sends_at_once_ = false;
+      }
       sent -= skipped;
     }
   } catch (...) {  // No memory: what the peer got so far must not be taken for all.
@@ -220,8 +223,10 @@ void StreamLink::sent(Operation& operation) noexcept {
 
 void StreamLink::flushed_some() noexcept {
   if (stage_ > Stage::closing) return;
+  sends_at_once_ = buffer_size() == 0 && stage_ == Stage::open && !eof_wanted_;
   if (paused_ && buffer_size() <= low_) {
     paused_ = false;
+    update_calm();
     while (!drain_waiters_.empty()) drain_waiters_.pop_front().wake();
   }
   if (buffer_size() > 0) return;
@@ -233,7 +238,9 @@ void StreamLink::flushed_some() noexcept {
 }
 
 void StreamLink::check_high_water() noexcept {
-  if (buffer_size() > high_) paused_ = true;
+  if (buffer_size() <= high_) return;
+  paused_ = true;
+  calm_ = false;
 }
 
 void StreamLink::set_limits(std::size_t low, std::size_t high) {
@@ -245,6 +252,7 @@ void StreamLink::set_limits(std::size_t low, std::size_t high) {
 void StreamLink::write_eof() {
   if (eof_wanted_ || is_closing()) return;
   eof_wanted_ = true;
+  sends_at_once_ = false;
   if (buffer_size() == 0) static_cast<void>(backend_->shutdown_write(fd_));
 }
 
@@ -253,6 +261,7 @@ void StreamLink::write_eof() {
 void StreamLink::close() noexcept {
   if (stage_ != Stage::open) return;
   stage_ = Stage::closing;
+  calm_ = sends_at_once_ = false;
   if (buffer_size() == 0) {
     end(nullptr);
   } else if (receive_.is_pending()) {  // Reading stops at once (TR-2).
@@ -273,6 +282,7 @@ void StreamLink::fail_call(int number, const char* call) noexcept {
 void StreamLink::end(std::exception_ptr error) noexcept {
   if (stage_ >= Stage::ending) return;
   stage_ = Stage::ending;
+  calm_ = sends_at_once_ = false;
   lost_error_ = std::move(error);
   post_end();
 }
@@ -297,6 +307,7 @@ void StreamLink::finish() noexcept {
 
 void StreamLink::become_lost() noexcept {
   stage_ = Stage::lost;
+  calm_ = sends_at_once_ = false;
   const auto self = StateRef<StreamLink>::share(*this);
   scheduler_->loop().set_transport_fd(fd_, false);
   static_cast<void>(backend_->close_socket(fd_));

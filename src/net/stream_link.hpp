@@ -88,15 +88,19 @@ class StreamLink final : public ReaderState, public ListNode {
     StreamLink& owner;
   };
 
-  bool pull() override;
+  bool pull() noexcept override;
+  bool pull_slowly() noexcept;
   void stop_pull() noexcept override;
   void received(Operation& operation) noexcept;
   void sent(Operation& operation) noexcept;
-  void take_received(Operation& operation);
+  void received_slowly() noexcept;
+  void take_received() noexcept;
   void submit_send() noexcept;
   void flushed_some() noexcept;
   void check_high_water() noexcept;
+  void write_slowly(std::string_view data, std::int64_t result);
   [[nodiscard]] bool ignore_write() noexcept;
+  void update_calm() noexcept { calm_ = !paused_ && stage_ == Stage::open && error() == nullptr; }
   void queue_rest(std::span<const std::string_view> pieces, std::size_t sent);
   /// Stops everything and queues the note; `error` is what the waiters get.
   void end(std::exception_ptr error) noexcept;
@@ -105,17 +109,18 @@ class StreamLink final : public ReaderState, public ListNode {
   void become_lost() noexcept;
   void fail_call(int number, const char* call) noexcept;
 
-  Scheduler* scheduler_;
   IoBackend* backend_;  // Null once lost.
   native_socket fd_;
   Stage stage_ = Stage::open;
-  bool paused_ = false;      // Writers that drain must wait.
-  bool eof_wanted_ = false;  // write_eof was called.
+  bool paused_ = false;        // Writers that drain must wait.
+  bool sends_at_once_ = true;  // Open, write_eof not called, and nothing is buffered.
+  bool eof_wanted_ = false;    // write_eof was called.
+  LinkOperation receive_;
   bool note_queued_ = false;
   std::uint32_t writes_after_loss_ = 0;
+  Scheduler* scheduler_;
   std::size_t high_;
   std::size_t low_;
-  LinkOperation receive_;
   LinkOperation send_;
   EndNote note_;
   // Written, not yet sent: first `sending_`, then `out_`. While the send operation is
@@ -153,12 +158,18 @@ Coroutine<std::vector<Address>> resolve_for(const char* call, std::string host, 
                                             int family, bool passive);
 
 /// Makes handles of states and back.
+inline StreamLink& LinkRef::operator*() const noexcept {
+  ASTER_ASSERT(link_);
+  return static_cast<StreamLink&>(*link_);
+}
+inline StreamLink* LinkRef::operator->() const noexcept { return &**this; }
+
 struct StreamAccess {
   static StreamReader reader(StateRef<ReaderState> state) noexcept {
     return StreamReader(std::move(state));
   }
   static StreamWriter writer(StateRef<StreamLink> link) noexcept {
-    return StreamWriter(LinkRef(std::move(link)));
+    return StreamWriter(LinkRef(StateRef<ReaderState>::share(*link)));
   }
   static Server server(ServerState& state) noexcept { return Server(state); }
   static StreamLink& link(const StreamWriter& writer) noexcept { return *writer.link_; }

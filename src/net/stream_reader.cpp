@@ -11,65 +11,55 @@
 namespace aster::inline v0 {
 namespace detail {
 
-ReadAwaiterBase::~ReadAwaiterBase() { release(); }
-
 /// Lets others read; nothing when that is so already.
 void ReadAwaiterBase::release() noexcept {
-  if (std::exchange(reading_, false)) reader_->reading_ = false;
-  if (!std::exchange(waiting_, false)) return;
+  if (reader_->reading_ == this) reader_->reading_ = nullptr;
+  if (reader_->waiting_ != this) return;
   reader_->waiting_ = nullptr;
   reader_->stop_pull();
 }
 
-bool ReadAwaiterBase::await_ready() {
+bool ReadAwaiterBase::await_ready_slowly() {
   ReaderState& reader = *reader_;
-  if (reader.reading_) {
+  if (reader.reading_ != nullptr) {
     throw RuntimeError(
         "StreamReader: a read was called while another coroutine is already waiting for incoming "
         "data");
   }
-  if (reader.is_satisfied(*this)) return true;
   reader.waiting_ = this;
-  waiting_ = true;
-  bool satisfied = false;
-  try {
-    while (!satisfied && reader.pull()) satisfied = reader.is_satisfied(*this);
-  } catch (...) {
-    release();
-    throw;
-  }
-  if (satisfied) {
-    release();
-    return true;
-  }
-  reader.reading_ = true;
-  reading_ = true;
+  do {
+    if (reader.is_satisfied(*this)) {
+      release();
+      return true;
+    }
+  } while (reader.pull());
+  reader.reading_ = this;
   return false;
 }
 
 bool ReadAwaiterBase::cancel(Driver& driver, std::string& message) noexcept {
-  if (!waiting_) return false;
+  if (reader_->waiting_ != this) return false;
   release();
   driver.wake_cancelled(message);
   return true;
 }
 
-void ReadAwaiterBase::check_pending() {
+void ReadAwaiterBase::go_on_slowly() {
   release();
-  if (driver_ == nullptr || !driver_->has_pending()) return;
-  if (received_ > 0) {  // Already in the target: give the bytes back to the stream.
+  if (!driver_->has_pending()) return;
+  if (!received_.empty()) {  // It did not pass through the stream: give it back.
     try {
-      reader_->buffer_.insert(reader_->start_, wish_.target, received_);
+      reader_->buffer_.insert(reader_->start_, received_);
     } catch (...) {  // No memory: a stream with a hole must not be read on.
       reader_->fail(std::current_exception());
     }
-    received_ = 0;
+    received_ = {};
   }
   driver_->throw_pending();
 }
 
 std::string ReadAwaiterBase::finish_text() {
-  check_pending();
+  if (!received_.empty()) return std::string(received_);
   ReaderState& reader = *reader_;
   if (failed_) std::rethrow_exception(reader.error_);
   switch (wish_.kind) {
@@ -87,10 +77,14 @@ std::string ReadAwaiterBase::finish_text() {
   }
 }
 
-std::size_t ReadAwaiterBase::finish_into() {
-  check_pending();
+std::string_view ReadAwaiterBase::finish_view() {
   ReaderState& reader = *reader_;
-  if (received_ > 0) return received_;
+  if (failed_) std::rethrow_exception(reader.error_);
+  return reader.lend(std::min(wish_.count, reader.buffered()));
+}
+
+std::size_t ReadAwaiterBase::finish_into() {
+  ReaderState& reader = *reader_;
   if (failed_) std::rethrow_exception(reader.error_);
   const std::size_t count = std::min(wish_.count, reader.buffered());
   if (count > 0) std::memcpy(wish_.target, reader.view().data(), count);
@@ -112,13 +106,13 @@ bool ReaderState::is_satisfied(ReadAwaiterBase& read) {
   const ReadWish& wish = read.wish_;
   switch (wish.kind) {
     case ReadWish::Kind::some:
-      return eof_ || wish.count == 0 || buffered() > 0;
+    case ReadWish::Kind::view:
+    case ReadWish::Kind::into:
+      return eof_ || wish.count == 0 || buffered() > 0 || !read.received_.empty();
     case ReadWish::Kind::all:
       return eof_;
     case ReadWish::Kind::exactly:
       return eof_ || buffered() >= wish.count;
-    case ReadWish::Kind::into:
-      return eof_ || wish.count == 0 || buffered() > 0 || read.received_ > 0;
     case ReadWish::Kind::until:
     case ReadWish::Kind::line: {
       std::size_t begin = 0;
@@ -132,7 +126,7 @@ bool ReaderState::is_satisfied(ReadAwaiterBase& read) {
 bool ReaderState::find_separator(ReadAwaiterBase& read, std::size_t& begin,
                                  std::size_t& end) const noexcept {
   const std::string_view data = view();
-  if (read.wish_.separators.empty()) {
+  if (read.separators_ == nullptr || read.separators_->empty()) {
     const std::size_t at = data.find('\n', read.scanned_);
     if (at != std::string_view::npos) {
       begin = at;
@@ -143,7 +137,7 @@ bool ReaderState::find_separator(ReadAwaiterBase& read, std::size_t& begin,
     return false;
   }
   bool found = false;
-  for (const std::string& separator : read.wish_.separators) {
+  for (const std::string& separator : *read.separators_) {
     const std::size_t at = data.find(separator, read.scanned_);
     if (at == std::string_view::npos) continue;
     if (!found || at + separator.size() < end) {
@@ -154,7 +148,7 @@ bool ReaderState::find_separator(ReadAwaiterBase& read, std::size_t& begin,
   }
   if (!found) {
     // The longest separator may have begun in the last bytes.
-    const std::size_t longest = read.wish_.separators.back().size();
+    const std::size_t longest = read.separators_->back().size();
     if (data.size() + 1 > longest) read.scanned_ = data.size() + 1 - longest;
   }
   return found;
@@ -192,6 +186,18 @@ std::string ReaderState::take(std::size_t count) {
   return taken;
 }
 
+/// A view of the next `count` bytes, which are no longer part of the stream.
+std::string_view ReaderState::lend(std::size_t count) {
+  if (count < buffered()) {
+    lent_.assign(view(), 0, count);
+    skip(count);
+    return lent_;
+  }
+  const std::size_t start = std::exchange(start_, 0);
+  lent_ = std::exchange(buffer_, {});
+  return std::string_view(lent_).substr(start);
+}
+
 void ReaderState::skip(std::size_t count) noexcept {
   start_ += count;
   if (start_ == buffer_.size()) {
@@ -212,25 +218,15 @@ void ReaderState::feed(std::string_view data) {
 }
 
 void ReaderState::feed_eof() noexcept {
-  eof_ = true;
+  eof_ = over_ = true;
   wake_if_satisfied();
 }
 
 void ReaderState::fail(std::exception_ptr error) noexcept {
   error_ = std::move(error);
+  calm_ = false;
+  over_ = true;
   wake_if_satisfied();
-}
-
-void ReaderState::filled(std::size_t count) noexcept {
-  waiting_->received_ = count;
-  wake_if_satisfied();
-}
-
-std::span<char> ReaderState::direct_target() const noexcept {
-  if (waiting_ == nullptr || waiting_->wish_.kind != ReadWish::Kind::into || buffered() > 0) {
-    return {};
-  }
-  return {waiting_->wish_.target, waiting_->wish_.count};
 }
 
 void ReaderState::wake_if_satisfied() noexcept {
@@ -238,7 +234,6 @@ void ReaderState::wake_if_satisfied() noexcept {
   // Without a driver the read has not suspended yet: it looks for itself.
   if (read == nullptr || read->driver_ == nullptr || !is_satisfied(*read)) return;
   waiting_ = nullptr;
-  read->waiting_ = false;
   stop_pull();  // Fed by hand, it may still be receiving.
   read->driver_->wake();
 }
@@ -252,26 +247,28 @@ void StreamReader::feed_data(std::string_view data) {
   if (!data.empty()) state_->feed(data);
 }
 
-StreamRead<std::string> StreamReader::readuntil(std::string_view separator) const {
+StreamRead<std::string, detail::Separators> StreamReader::readuntil(
+    std::string_view separator) const {
   return readuntil(std::span<const std::string_view>(&separator, 1));
 }
 
-StreamRead<std::string> StreamReader::readuntil(
+StreamRead<std::string, detail::Separators> StreamReader::readuntil(
     std::span<const std::string_view> separators) const {
   if (separators.empty())
     throw ValueError("readuntil: Separator should contain at least one element");
-  detail::ReadWish made(detail::ReadWish::Kind::until, 0);
+  detail::Separators made;
   if (separators.size() != 1 || separators.front() != "\n") {
     for (const std::string_view separator : separators) {
       if (separator.empty()) {
         throw ValueError("readuntil: Separator should be at least one-byte string");
       }
-      made.separators.emplace_back(separator);
+      made.texts.emplace_back(separator);
     }
-    std::sort(made.separators.begin(), made.separators.end(),
+    std::sort(made.texts.begin(), made.texts.end(),
               [](const std::string& a, const std::string& b) { return a.size() < b.size(); });
   }
-  return wish<std::string>(std::move(made));
+  return StreamRead<std::string, detail::Separators>(
+      state_, detail::ReadWish(detail::ReadWish::Kind::until, 0), std::move(made));
 }
 
 }  // namespace aster::inline v0

@@ -10,25 +10,11 @@
 namespace aster::inline v0 {
 namespace detail {
 
-LinkRef::LinkRef(StateRef<StreamLink> link) noexcept : link_(link.get()) {
-  if (link_ != nullptr) link_->add_reference();
-}
-LinkRef::LinkRef(const LinkRef& other) noexcept : link_(other.link_) {
-  if (link_ != nullptr) link_->add_reference();
-}
-LinkRef::~LinkRef() {
-  if (link_ != nullptr) link_->release_reference();
-}
-
 bool LinkWaiter::cancel(Driver& driver, std::string& message) noexcept {
   if (!is_linked()) return false;
   unlink();
   driver.wake_cancelled(message);
   return true;
-}
-
-bool DrainAwaiter::await_ready() const noexcept {
-  return !link_->is_paused() && !link_->is_closing() && link_->error() == nullptr;
 }
 
 void DrainAwaiter::wait(Driver& driver) noexcept {
@@ -45,8 +31,8 @@ void DrainAwaiter::wait(Driver& driver) noexcept {
   }
 }
 
-void DrainAwaiter::await_resume() {
-  if (driver_ != nullptr) driver_->check();
+void DrainAwaiter::finish() {
+  driver_->check();
   if (link_->error() != nullptr) std::rethrow_exception(link_->error());
   if (link_->is_lost()) throw_system_error(ECONNRESET, "drain: Connection lost");
 }

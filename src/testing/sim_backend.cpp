@@ -243,7 +243,11 @@ std::int64_t SimBackend::Impl::attempt(SimSocket& socket, Operation& operation) 
 }
 
 std::int64_t SimBackend::Impl::attempt_recv(SimSocket& socket, Operation& operation) {
-  if (operation.data != nullptr) return network.recv(socket, operation.data, operation.size);
+  if (operation.data != nullptr) {
+    const std::int64_t got = network.recv(socket, operation.data, operation.size);
+    if (got > 0) operation.lent = {operation.data, static_cast<std::size_t>(got)};
+    return got;
+  }
 
   const std::size_t size = std::min(operation.size, lent_size_max);
   std::string bytes(size, '\0');

@@ -100,6 +100,23 @@ TEST_P(Descriptor, ANewReaderReplacesTheFormer) {
   EXPECT_EQ(log, "2");
 }
 
+TEST_P(Descriptor, ANewReaderIsNotToldOfWhatWasReadyForTheFormer) {  // FD-1
+  loop->add_reader(pair.ours, [] { ADD_FAILURE(); });
+  loop->call_soon([&] {  // Runs after the poll and before the reader's call.
+    pair.receive();
+    loop->add_reader(pair.ours, [&] { log += '2'; });
+  });
+  pair.send();
+
+  loop->run_once();
+  loop->run_once();
+  EXPECT_EQ(log, "");
+
+  pair.send();
+  loop->run_once();
+  EXPECT_EQ(log, "2");
+}
+
 TEST_P(Descriptor, RemovingTellsWhetherThereWasOne) {
   EXPECT_FALSE(loop->remove_reader(pair.ours));  // FD-3
   EXPECT_FALSE(loop->remove_writer(pair.ours));

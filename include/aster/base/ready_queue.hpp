@@ -3,6 +3,8 @@
 
 #include <aster/base/config.hpp>
 
+#include <utility>
+
 #include <cstdint>
 
 namespace aster::inline v0::detail {
@@ -80,6 +82,32 @@ class ReadyQueue {
     tail_ = other.tail_;
     other.head_ = nullptr;
     other.tail_ = &other.head_;
+  }
+
+  /// A place in the queue: behind all that is in it now. Good until a node is taken out.
+  class Mark {
+    friend class ReadyQueue;
+    explicit Mark(Runnable** link) noexcept : link_(link) {}
+    Runnable** link_;
+  };
+  [[nodiscard]] Mark mark() noexcept { return Mark(tail_); }
+  /// Whether nothing was pushed since `mark`.
+  [[nodiscard]] bool is_at(Mark mark) const noexcept { return tail_ == mark.link_; }
+
+  /// Takes out what was pushed since `mark` if it is one node; else null.
+  [[nodiscard]] Runnable* take_only_since(Mark mark) noexcept {
+    if (is_at(mark) || tail_ != &(*mark.link_)->next_) return nullptr;
+    tail_ = mark.link_;
+    return std::exchange(*mark.link_, nullptr);
+  }
+
+  /// Moves what was pushed since `mark` to the front of `other`.
+  void move_since(Mark mark, ReadyQueue& other) noexcept {
+    if (is_at(mark)) return;
+    *tail_ = other.head_;
+    if (other.empty()) other.tail_ = tail_;
+    other.head_ = std::exchange(*mark.link_, nullptr);
+    tail_ = mark.link_;
   }
 
   /// Takes all nodes of `other`, before ours.

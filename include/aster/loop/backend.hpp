@@ -2,6 +2,7 @@
 #pragma once
 
 #include <aster/base/config.hpp>
+#include <aster/base/ready_queue.hpp>
 #include <aster/base/time.hpp>
 #include <aster/base/waker.hpp>
 #include <aster/loop/operation.hpp>
@@ -35,7 +36,8 @@ class Watch {
   static constexpr unsigned writable = 2;
 
   /// `events` is a mask of `readable` and `writable`, limited to what is
-  /// watched; an error or hang-up counts as both (FD-8). Called inside `poll`.
+  /// watched; an error or hang-up counts as both (FD-8). Called by a delivery: see
+  /// `IoBackend::deliver_in_turn`. May then tell of what was so at the poll.
   using Ready = void (*)(Watch&, unsigned events) noexcept;
 
   /// Calls `on_ready` when ready.
@@ -66,6 +68,16 @@ class ASTER_API IoBackend {
   /// `Duration::max()`: for ever; rounded up, never early) and delivers what is
   /// ready: completions and watches. An interrupted wait returns early.
   virtual void poll(Duration timeout) noexcept = 0;
+
+  /// Lets deliveries wait for their turn. A back end that learns of readiness, and
+  /// must still make the call, then does not make it in `poll`: there it queues a
+  /// node on `ready`, which delivers one event at a time. What an event's
+  /// completions queue on `ready` goes to the front of `batch`, the rest of the turn
+  /// that runs, so it runs at once and in the same order as if `poll` had delivered.
+  /// Both queues must outlive the back end, or drop the node before. For back ends
+  /// whose completions come from elsewhere it does nothing.
+  virtual void deliver_in_turn(detail::ReadyQueue& /*ready*/,
+                               detail::ReadyQueue& /*batch*/) noexcept {}
 
   /// True while an operation is pending or a descriptor is watched, the waker's
   /// own excepted: only then is a poll due while work is ready.

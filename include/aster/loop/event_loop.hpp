@@ -398,6 +398,7 @@ class ASTER_API EventLoop {
   void check_can_run(const char* call) const;
   void run_until_done(detail::FutureBase& future, bool is_new_task);
   void turn(Duration limit);
+  void poll(Duration limit) noexcept;
   void run_ready();
   void collect_due(bool polled);
   void tell_reports();
@@ -418,6 +419,7 @@ class ASTER_API EventLoop {
   bool last_turn_ran_ = false;
   std::uint32_t turns_since_poll_ = 0;
   std::uint64_t cycles_at_poll_ = 0;
+  std::uint64_t poll_count_ = 0;
   std::thread::id thread_;                     // While running.
   std::uint32_t generation_;                   // The fork count when it was made.
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.

@@ -26,9 +26,9 @@ using native_socket = int;
 /// coroutine frame or in the transport: submitting allocates nothing.
 ///
 /// Thread rule: loop thread only. `complete` is called from inside
-/// `IoBackend::poll`, never from `submit`; it may submit and cancel operations
-/// (this one included), but does not run user code: it marks a task or handle
-/// ready.
+/// `IoBackend::poll`, or in its own turn (`IoBackend::deliver_in_turn`), never from
+/// `submit`; it may submit and cancel operations (this one included), but does not
+/// run user code: it marks a task or handle ready.
 class Operation {
  public:
   /// What is asked for.
@@ -38,9 +38,8 @@ class Operation {
     /// Connects to `address`/`address_size`; `result` is 0.
     connect,
     /// Receives at most `size` bytes into `data`. When `data` is null the back
-    /// end lends its own buffer: `lent` is a view of what arrived, valid only
-    /// until `complete` returns. `result` is the number of bytes, 0 at the end
-    /// of the stream.
+    /// end lends its own buffer: what arrived is valid only until `complete`
+    /// returns. `result` is the number of bytes, 0 at the end of the stream.
     recv,
     /// Sends at most `size` bytes from `data`; `result` is the number sent,
     /// which may be fewer.
@@ -63,20 +62,26 @@ class Operation {
   [[nodiscard]] bool is_pending() const noexcept { return pending; }
 
   // The request, written by the owner before `submit`.
-  Kind kind = Kind::recv;
+  Complete complete = nullptr;
   native_socket fd = static_cast<native_socket>(-1);
+  Kind kind = Kind::recv;
+
+  // The back end's own while pending.
+  bool pending = false;
+
+  // The outcome, written by the back end.
+  /// `recv` without `data`: `lent` outlives `complete`, until what that has woken has
+  /// had its next step, or the next operation is submitted.
+  bool lent_lasts = false;
+  std::int64_t result = 0;  ///< >= 0: as `kind` says; < 0: minus the error number.
+  std::string_view lent;    ///< `recv`: what arrived, when `result` is above 0.
+
   char* data = nullptr;            ///< `send` only reads it.
   std::size_t size = 0;            ///< Bytes at `data`; with lent buffers the most wanted.
   const void* address = nullptr;   ///< `connect`: a sockaddr, owned by the submitter.
   std::uint32_t address_size = 0;  ///< `connect`: its size in bytes.
-  Complete complete = nullptr;
 
-  // The outcome, written by the back end.
-  std::int64_t result = 0;  ///< >= 0: as `kind` says; < 0: minus the error number.
-  std::string_view lent;    ///< `recv` without `data`.
-
-  // The back end's own while pending.
-  bool pending = false;
+  // The back end's own.
   Operation* next = nullptr;
   std::uint64_t tag = 0;
 };

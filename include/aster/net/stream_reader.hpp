@@ -21,65 +21,30 @@ namespace aster::inline v0 {
 
 namespace detail {
 
-class ReaderState;
+class ReadAwaiterBase;
 struct StreamAccess;
 
-/// What a read wants; moves until it is awaited.
+/// What a read wants.
 struct ReadWish {
-  enum class Kind : std::uint8_t { some, all, exactly, until, line, into };
+  enum class Kind : std::uint8_t { some, view, into, all, exactly, until, line };
   ReadWish(Kind wish, std::size_t bytes) noexcept : kind(wish), count(bytes) {}
 
+  /// Whether any byte will do, so that what is received need not pass through the buffer.
+  [[nodiscard]] bool is_direct() const noexcept { return kind <= Kind::into; }
+
   Kind kind;
-  std::size_t count;                    // Bytes wanted at most (some, into) or exactly.
-  char* target = nullptr;               // into: where they go.
-  std::vector<std::string> separators;  // until: shortest first; empty for '\n'.
+  std::size_t count;       // Bytes wanted at most (some, view, into) or exactly.
+  char* target = nullptr;  // into: where they go.
 };
 
-/// One read that waits; lives in the awaiting frame.
-class ASTER_API ReadAwaiterBase : public Waiter {
- public:
-  using aster_awaiter = void;
-  ReadAwaiterBase(StateRef<ReaderState> reader, ReadWish wish) noexcept
-      : reader_(std::move(reader)), wish_(std::move(wish)) {}
-  ~ReadAwaiterBase();
-
-  /// Throws RuntimeError when another task is reading.
-  [[nodiscard]] bool await_ready();
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
-    driver_ = &driver_of(handle);
-    driver_->suspend(*this);
-  }
-
- protected:
-  friend class ReaderState;
-  [[nodiscard]] std::string finish_text();
-  [[nodiscard]] std::size_t finish_into();
-  void check_pending();
-  void release() noexcept;
-  bool cancel(Driver& driver, std::string& message) noexcept override;
-
-  StateRef<ReaderState> reader_;
-  ReadWish wish_;
-  Driver* driver_ = nullptr;  // Null until it suspends.
-  bool waiting_ = false;      // The reader's `waiting_` points here.
-  bool reading_ = false;      // It holds the reader's `reading_`.
-  bool failed_ = false;       // It is over because of the reader's error.
-  std::size_t scanned_ = 0;   // Bytes that certainly begin no separator.
-  std::size_t received_ = 0;  // into: bytes that arrived in `target` directly.
+/// The separators of a read that has not begun: for most reads there are none.
+struct NoSeparators {
+  [[nodiscard]] const std::vector<std::string>* get() const noexcept { return nullptr; }
 };
-
-template <class T>
-class ReadAwaiter final : public ReadAwaiterBase {
- public:
-  using ReadAwaiterBase::ReadAwaiterBase;
-  T await_resume() {
-    if constexpr (std::is_same_v<T, std::string>) {
-      return finish_text();
-    } else {
-      return finish_into();
-    }
-  }
+/// Those of `readuntil`: shortest first; empty for "\n".
+struct Separators {
+  [[nodiscard]] const std::vector<std::string>* get() const noexcept { return &texts; }
+  std::vector<std::string> texts;
 };
 
 /// The buffer of a stream and who waits for it, without what fills it.
@@ -107,65 +72,188 @@ class ASTER_API ReaderState {
   [[nodiscard]] bool has_eof() const noexcept { return eof_; }
   [[nodiscard]] const std::exception_ptr& error() const noexcept { return error_; }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
+  /// Whether a drain of the same connection has nothing to wait for or to throw.
+  [[nodiscard]] bool is_calm() const noexcept { return calm_; }
 
  protected:
   friend class ReadAwaiterBase;
 
   /// A read wants more than is buffered: begin to receive. Fills the buffer (or
-  /// the read's target) and gives true when something came at once.
-  virtual bool pull() { return false; }
+  /// the read itself) and gives true when something came at once, or failed.
+  virtual bool pull() noexcept { return false; }
   /// The read that wanted more is gone.
   virtual void stop_pull() noexcept {}
-  /// Where bytes may go directly: the target of a waiting `read_into` with nothing
-  /// buffered; null otherwise.
-  [[nodiscard]] std::span<char> direct_target() const noexcept;
-  /// That many bytes were put into `direct_target`.
-  void filled(std::size_t count) noexcept;
+  /// Where bytes may go directly: the target of a waiting `read_into`, with which
+  /// nothing is buffered; null otherwise.
+  [[nodiscard]] inline std::span<char> direct_target() const noexcept;
+  /// Gives the waiting read bytes that are in its target, or that stay where they are
+  /// until it goes on when `lasts`. False: they must be fed.
+  inline bool hand_over(std::string_view data, bool lasts) noexcept;
 
   ReadAwaiterBase* waiting_ = nullptr;  // The one read that wants more than there is.
 
  private:
+  /// Nothing to be had without receiving.
+  [[nodiscard]] bool is_dry() const noexcept { return buffered() == 0 && !over_; }
   [[nodiscard]] bool is_satisfied(ReadAwaiterBase& read);
   void wake_if_satisfied() noexcept;
   [[nodiscard]] std::string_view view() const noexcept {
     return std::string_view(buffer_).substr(start_);
   }
   [[nodiscard]] std::string take(std::size_t count);
+  [[nodiscard]] std::string_view lend(std::size_t count);
   void skip(std::size_t count) noexcept;
   [[nodiscard]] std::string take_until(ReadAwaiterBase& read);
   bool find_separator(ReadAwaiterBase& read, std::size_t& begin, std::size_t& end) const noexcept;
 
+  // A read that has suspended and not gone on: what it was woken for is its.
+  ReadAwaiterBase* reading_ = nullptr;
   std::uint32_t references_ = 1;
-  bool reading_ = false;  // A read has suspended and not gone on: what it was woken for is its.
   bool eof_ = false;
-  std::size_t limit_;
+  bool over_ = false;  // The end has come, or an error.
+
+ protected:
+  bool calm_ = true;
+
+ private:
   std::size_t start_ = 0;  // Bytes of `buffer_` before it have been read.
   std::string buffer_;
   std::exception_ptr error_;
+  std::size_t limit_;
+  std::string lent_;  // What the last `read_view` got, when it was buffered before.
 };
+
+/// One read that waits; lives in the awaiting frame.
+class ASTER_API ReadAwaiterBase : public Waiter {
+ public:
+  using aster_awaiter = void;
+  ReadAwaiterBase(StateRef<ReaderState> reader, const ReadWish& wish,
+                  const std::vector<std::string>* separators) noexcept
+      : reader_(std::move(reader)), wish_(wish), separators_(separators) {}
+
+  /// Throws RuntimeError when another task is reading.
+  [[nodiscard]] bool await_ready() {
+    ReaderState& reader = *reader_;
+    if (reader.reading_ == nullptr && reader.is_dry() && wish_.is_direct() && wish_.count > 0)
+        [[likely]] {
+      reader.waiting_ = this;
+      if (reader.pull()) return await_ready_slowly();
+      reader.reading_ = this;
+      return false;
+    }
+    return await_ready_slowly();
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    driver_ = &driver_of(handle);
+    driver_->suspend(*this);
+  }
+
+ protected:
+  ~ReadAwaiterBase() = default;
+  friend class ReaderState;
+  [[nodiscard]] std::string finish_text();
+  [[nodiscard]] std::string_view finish_view();
+  [[nodiscard]] std::size_t finish_into();
+  /// Lets others read, and throws what was asked for meanwhile.
+  void go_on() {
+    if (driver_ == nullptr) return;
+    if (reader_->waiting_ == this || driver_->has_pending()) [[unlikely]]
+      return go_on_slowly();
+    reader_->reading_ = nullptr;
+  }
+  void go_on_slowly();
+  [[nodiscard]] bool is_reading() const noexcept { return reader_->reading_ == this; }
+  [[nodiscard]] bool await_ready_slowly();
+  void release() noexcept;
+  bool cancel(Driver& driver, std::string& message) noexcept override;
+
+  StateRef<ReaderState> reader_;
+  Driver* driver_ = nullptr;     // Null until it suspends.
+  std::string_view received_{};  // What did not pass through the buffer.
+  ReadWish wish_;
+  bool failed_ = false;  // It is over because of the reader's error.
+  const std::vector<std::string>* separators_;
+  std::size_t scanned_ = 0;  // Bytes that certainly begin no separator.
+};
+
+template <class T>
+class ReadAwaiter final : public ReadAwaiterBase {
+ public:
+  using ReadAwaiterBase::ReadAwaiterBase;
+  ~ReadAwaiter() {
+    if (is_reading()) [[unlikely]]
+      release();
+  }
+  T await_resume() {
+    go_on();
+    if constexpr (std::is_same_v<T, std::string>) {
+      return finish_text();
+    } else {
+      if (!received_.empty()) [[likely]] {
+        if constexpr (std::is_same_v<T, std::size_t>) {
+          return received_.size();
+        } else {
+          return received_;
+        }
+      }
+      if constexpr (std::is_same_v<T, std::size_t>) {
+        return finish_into();
+      } else {
+        return finish_view();
+      }
+    }
+  }
+};
+
+inline std::span<char> ReaderState::direct_target() const noexcept {
+  if (waiting_ == nullptr || waiting_->wish_.target == nullptr) return {};
+  return {waiting_->wish_.target, waiting_->wish_.count};
+}
+
+inline bool ReaderState::hand_over(std::string_view data, bool lasts) noexcept {
+  ReadAwaiterBase* const read = waiting_;
+  if (read == nullptr) return false;
+  // A direct read waits only while nothing is buffered.
+  const bool fits = read->wish_.target == data.data() ||
+                    (read->wish_.kind <= ReadWish::Kind::view && data.size() <= read->wish_.count);
+  if (!fits) return false;
+  if (read->driver_ == nullptr) {  // Not suspended: its coroutine is running.
+    read->received_ = data;
+    return true;
+  }
+  // Lent bytes are good until the next step of what is woken: a task's comes at once.
+  if (read->wish_.target == nullptr && (!lasts || read->driver_->task() == nullptr)) return false;
+  read->received_ = data;
+  waiting_ = nullptr;
+  read->driver_->wake();
+  return true;
+}
 
 }  // namespace detail
 
 /// A read that has not begun: what the members of `StreamReader` give. Await it,
 /// or hand it to `wait_for` and the like.
-template <class T>
+template <class T, class Separators = detail::NoSeparators>
 class [[nodiscard("a read does nothing until it is awaited")]] StreamRead {
  public:
   /// Use the members of `StreamReader`.
-  StreamRead(detail::StateRef<detail::ReaderState> reader, detail::ReadWish wish) noexcept
-      : reader_(std::move(reader)), wish_(std::move(wish)) {}
+  StreamRead(detail::StateRef<detail::ReaderState> reader, const detail::ReadWish& wish,
+             Separators separators = {}) noexcept
+      : reader_(std::move(reader)), wish_(wish), separators_(std::move(separators)) {}
   /// Begins to read.
   [[nodiscard]] detail::ReadAwaiter<T> operator co_await() && {
-    return detail::ReadAwaiter<T>(std::move(reader_), std::move(wish_));
+    return detail::ReadAwaiter<T>(std::move(reader_), wish_, separators_.get());
   }
   /// Begins to read; it may be awaited again for the next piece.
   [[nodiscard]] detail::ReadAwaiter<T> operator co_await() & {
-    return detail::ReadAwaiter<T>(reader_, wish_);
+    return detail::ReadAwaiter<T>(reader_, wish_, separators_.get());
   }
 
  private:
   detail::StateRef<detail::ReaderState> reader_;
   detail::ReadWish wish_;
+  [[no_unique_address]] Separators separators_;
 };
 
 /// The receiving half of a stream: the counterpart of asyncio.StreamReader. A
@@ -209,16 +297,27 @@ class ASTER_API StreamReader {
   /// Everything up to and with `separator`. IncompleteReadError when the stream ends
   /// before; LimitOverrunError when it is farther than the limit (the bytes stay
   /// buffered). ValueError for an empty one.
-  [[nodiscard]] StreamRead<std::string> readuntil(std::string_view separator = "\n") const;
+  [[nodiscard]] StreamRead<std::string, detail::Separators> readuntil(
+      std::string_view separator = "\n") const;
   /// The same with several separators: the one that ends first counts.
-  [[nodiscard]] StreamRead<std::string> readuntil(
+  [[nodiscard]] StreamRead<std::string, detail::Separators> readuntil(
       std::span<const std::string_view> separators) const;
   /// At most `target.size()` bytes into `target`, which must live until the read is
   /// over; the number of bytes, 0 at the end of the stream. Allocates nothing.
   [[nodiscard]] StreamRead<std::size_t> read_into(std::span<char> target) const {
     detail::ReadWish made(detail::ReadWish::Kind::into, target.size());
     made.target = target.data();
-    return wish<std::size_t>(std::move(made));
+    return wish<std::size_t>(made);
+  }
+  /// As `read(size)`, but gives a view instead of a copy: of memory that all
+  /// connections share, and which is the processor's cache. Valid until the coroutine
+  /// next awaits anything, or reads; so await it where it is used, not as a task of its
+  /// own. For bytes that are passed on or parsed at once.
+  ///
+  ///     std::string_view piece = co_await reader.read_view(65536);
+  ///     writer.write(piece);
+  [[nodiscard]] StreamRead<std::string_view> read_view(std::size_t size) const {
+    return wish<std::string_view>(detail::ReadWish(detail::ReadWish::Kind::view, size));
   }
 
   /// Whether the stream has ended and everything was read.
@@ -238,8 +337,8 @@ class ASTER_API StreamReader {
   explicit StreamReader(detail::StateRef<detail::ReaderState> state) noexcept
       : state_(std::move(state)) {}
   template <class T>
-  [[nodiscard]] StreamRead<T> wish(detail::ReadWish made) const {
-    return StreamRead<T>(state_, std::move(made));
+  [[nodiscard]] StreamRead<T> wish(const detail::ReadWish& made) const {
+    return StreamRead<T>(state_, made);
   }
   detail::StateRef<detail::ReaderState> state_;
 };

@@ -6,6 +6,7 @@
 #include <aster/coro/promise.hpp>
 #include <aster/io/address.hpp>
 #include <aster/io/socket.hpp>
+#include <aster/net/stream_reader.hpp>
 #include <aster/task/future.hpp>
 
 #include <coroutine>
@@ -25,26 +26,23 @@ class StreamLink;
 struct StreamAccess;
 
 /// A counted reference to a link, whose type is the library's own.
-class ASTER_API LinkRef {
+class LinkRef {
  public:
   LinkRef() noexcept = default;
-  explicit LinkRef(StateRef<StreamLink> link) noexcept;
-  LinkRef(const LinkRef& other) noexcept;
-  LinkRef(LinkRef&& other) noexcept : link_(std::exchange(other.link_, nullptr)) {}
-  LinkRef& operator=(LinkRef other) noexcept {
-    std::swap(link_, other.link_);
-    return *this;
+  /// `link` is a StreamLink.
+  explicit LinkRef(StateRef<ReaderState> link) noexcept : link_(std::move(link)) {}
+  // Defined beside StreamLink.
+  [[nodiscard]] inline StreamLink& operator*() const noexcept;
+  [[nodiscard]] inline StreamLink* operator->() const noexcept;
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(link_); }
+  /// Whether `drain` has nothing to wait for or to throw.
+  [[nodiscard]] bool is_calm() const noexcept {
+    ASTER_ASSERT(link_);
+    return link_->is_calm();
   }
-  ~LinkRef();
-  [[nodiscard]] StreamLink& operator*() const noexcept {
-    ASTER_ASSERT(link_ != nullptr);
-    return *link_;
-  }
-  [[nodiscard]] StreamLink* operator->() const noexcept { return &**this; }
-  [[nodiscard]] explicit operator bool() const noexcept { return link_ != nullptr; }
 
  private:
-  StreamLink* link_ = nullptr;
+  StateRef<ReaderState> link_;
 };
 
 /// A task that waits for a connection's buffer to drain, or for its end.
@@ -52,12 +50,12 @@ class ASTER_API LinkWaiter : public Waiter, public ListNode {
  public:
   using aster_awaiter = void;
   explicit LinkWaiter(LinkRef link) noexcept : link_(std::move(link)) {}
-  ~LinkWaiter() { unlink(); }
 
   /// The link is ready for it; it is out of the list already.
   void wake() noexcept { driver_->wake(); }
 
  protected:
+  ~LinkWaiter() = default;  // Those derived from it unlink it.
   bool cancel(Driver& driver, std::string& message) noexcept override;
 
   LinkRef link_;
@@ -67,20 +65,25 @@ class ASTER_API LinkWaiter : public Waiter, public ListNode {
 class ASTER_API DrainAwaiter final : public LinkWaiter {
  public:
   using LinkWaiter::LinkWaiter;
-  [[nodiscard]] bool await_ready() const noexcept;
+  ~DrainAwaiter() { unlink(); }
+  [[nodiscard]] bool await_ready() const noexcept { return link_.is_calm(); }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
     wait(driver_of(handle));
   }
-  void await_resume();
+  void await_resume() {
+    if (driver_ != nullptr) finish();
+  }
 
  private:
   void wait(Driver& driver) noexcept;
+  void finish();
 };
 
 class ASTER_API ClosedAwaiter final : public LinkWaiter {
  public:
   using LinkWaiter::LinkWaiter;
+  ~ClosedAwaiter() { unlink(); }
   [[nodiscard]] bool await_ready() const noexcept;
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
@@ -97,7 +100,8 @@ template <class Awaiter>
 class [[nodiscard("it does nothing until it is awaited")]] LinkWait {
  public:
   explicit LinkWait(LinkRef link) noexcept : link_(std::move(link)) {}
-  [[nodiscard]] Awaiter operator co_await() const { return Awaiter(link_); }
+  [[nodiscard]] Awaiter operator co_await() const& { return Awaiter(link_); }
+  [[nodiscard]] Awaiter operator co_await() && { return Awaiter(std::move(link_)); }
 
  private:
   LinkRef link_;

@@ -46,8 +46,8 @@ class ASTER_API Relay {
   /// The wake-up has been consumed, or will not come as the awaiter did not
   /// suspend.
   void disarm() noexcept;
-  /// The awaiting frame goes while the handle is still out: a later resume of
-  /// the handle does nothing but free the relay.
+  /// The wait ends, maybe while the handle is still out: then a later resume of the
+  /// handle does nothing but free the relay.
   void abandon() noexcept;
 
  private:
@@ -94,7 +94,7 @@ class [[nodiscard]] ForeignAwaiter final : Waiter {
   }
 
   decltype(auto) await_resume() {
-    relay_.disarm();
+    relay_.abandon();  // The handle is still out when its driver threw into the await.
     if (driver_ != nullptr) driver_->check();
     return inner_.await_resume();
   }

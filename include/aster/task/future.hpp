@@ -44,6 +44,8 @@ class DoneLink : public ListNode {
   void (*discard_)(DoneLink&) noexcept = nullptr;  // It never will be: free the owner.
 };
 
+class GatherCore;
+
 /// The shared state of futures and tasks, without the result's type. Counted
 /// without locks: all handles belong to the loop's thread.
 class ASTER_API FutureBase : public Report {
@@ -73,6 +75,8 @@ class ASTER_API FutureBase : public Report {
   virtual bool cancel(std::string&& message) noexcept;
   [[nodiscard]] bool is_task() const noexcept { return kind_ == Kind::task; }
   [[nodiscard]] inline TaskBase* as_task() noexcept;
+  /// What it is made of if it is a gather's; cancelling goes to the children.
+  [[nodiscard]] virtual GatherCore* as_gather() noexcept { return nullptr; }
 
   /// Queues `link`'s target when the future is done; it must not be yet.
   void add_link(DoneLink& link) noexcept { links_.push_back(link); }

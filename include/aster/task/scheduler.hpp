@@ -59,6 +59,9 @@ class ASTER_API Scheduler {
   /// Queues `node` behind all that is ready; it runs in the next turn.
   void post(detail::Runnable& node) noexcept { ready_.push(node); }
 
+  /// Where a driver that this loop's turns step queues its steps.
+  [[nodiscard]] detail::ReadyQueue& ready_queue() noexcept { return ready_; }
+
   /// Runs `timer` when the clock reaches `when`, never earlier; `TimePoint::max()`
   /// is never. Throws RuntimeError when the loop is closed.
   void call_at(detail::Timer& timer, TimePoint when);

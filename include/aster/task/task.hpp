@@ -56,6 +56,12 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   void begin(PromiseBase& root, HeldCallable* held, bool eager);
 
   bool cancel(std::string&& message) noexcept override;
+  /// `cancel` for a pending task, up to a gather that it comes to: its children are
+  /// the next to be asked. Null when it came to none. `last` is the task that awaits it,
+  /// which is to `keep_cancel` if the gather refuses.
+  GatherCore* pass_cancel(std::string& message, TaskBase*& last) noexcept;
+  /// Its next step, or the next suspension, throws.
+  void keep_cancel(std::string&& message) noexcept;
   int uncancel() noexcept;
   [[nodiscard]] int cancelling() const noexcept { return static_cast<int>(cancel_count_); }
 

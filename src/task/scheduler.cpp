@@ -14,7 +14,7 @@ Scheduler*& running_scheduler() noexcept { return running; }
 
 Scheduler& require_running(const char* call) {
   if (running == nullptr) [[unlikely]] {
-    throw RuntimeError(std::string(call) + ": no running event loop");
+    throw RuntimeError(std::string(call) + ": no running event loop in this thread");
   }
   return *running;
 }

@@ -27,6 +27,11 @@ namespace detail {
 
 template <class T>
 class CoroutinePromise;
+
+template <class>
+inline constexpr bool is_coroutine = false;
+template <class T>
+inline constexpr bool is_coroutine<Coroutine<T>> = true;
 template <class T>
 class CallAwaiter;
 

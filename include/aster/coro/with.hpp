@@ -40,6 +40,14 @@ struct BodyCall {
   using Value = await_result_t<Awaited>;
 };
 
+/// Whether `with` can run this body.
+template <class Manager, class Body>
+concept WithBody = requires(Body& body) {
+  { body() } -> awaitable;
+} || requires(Body& body) {
+  { body(std::declval<EnteredBy<std::remove_reference_t<Manager>>>()) } -> awaitable;
+};
+
 /// `Manager` is an lvalue reference for a named manager, else a type moved in here.
 template <class Manager, class Body, class T>
 Coroutine<T> with_manager(Manager manager, Body body) {
@@ -103,12 +111,24 @@ concept async_context_manager = requires(M& manager, std::exception_ptr error) {
 /// until the end. `co_return` in it leaves the body only. When `exit` swallows the
 /// error of a body that had to give a value, that is a RuntimeError.
 template <class Manager, class Body>
-  requires(async_context_manager<std::remove_reference_t<Manager>>)
+  requires(async_context_manager<std::remove_reference_t<Manager>> &&
+           detail::WithBody<Manager, Body>)
 auto with(Manager&& manager, Body body)
     -> Coroutine<typename detail::BodyCall<std::remove_reference_t<Manager>, Body>::Value> {
   using Call = detail::BodyCall<std::remove_reference_t<Manager>, Body>;
   return detail::with_manager<Manager, Body, typename Call::Value>(std::forward<Manager>(manager),
                                                                    std::move(body));
+}
+
+/// Any other body is an error.
+template <class Manager, class Body>
+  requires(async_context_manager<std::remove_reference_t<Manager>> &&
+           !detail::WithBody<Manager, Body>)
+Coroutine<> with(Manager&&, Body) {
+  static_assert(detail::WithBody<Manager, Body>,
+                "aster: the body of with must be a coroutine that takes what enter() gives, or "
+                "nothing: [&](auto& entered) -> aster::Coroutine<> { ...; co_return; }");
+  return {};
 }
 
 }  // namespace aster::inline v0

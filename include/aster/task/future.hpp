@@ -167,7 +167,11 @@ class StateRef {
   /// Takes over one reference.
   explicit StateRef(State* state) noexcept : state_(state) {}
   StateRef(const StateRef& other) noexcept : state_(other.state_) {
-    if (state_ != nullptr) state_->add_reference();
+    if (state_ == nullptr) return;
+    if constexpr (std::derived_from<State, FutureBase>) {
+      static_cast<void>(state_->scheduler().refuses_thread("copying a Future or Task"));
+    }
+    state_->add_reference();
   }
   StateRef(StateRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   StateRef& operator=(StateRef other) noexcept {
@@ -278,6 +282,13 @@ struct Access {
 
 [[noreturn]] ASTER_API void throw_task_not_settable(const char* call);
 
+template <class F, class Handle>
+constexpr void check_done_callback() noexcept {
+  static_assert(!is_coroutine<std::remove_cvref_t<std::invoke_result_t<F&, Handle>>>,
+                "aster: a done callback that gives a coroutine would do nothing: give it to "
+                "create_task, and await the future there");
+}
+
 template <class T>
 concept Copyable = std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>;
 
@@ -295,9 +306,10 @@ concept Copyable = std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_c
 /// queued for the next turn, in the order of registration.
 ///
 /// When the last handle goes and its exception was never looked at, the loop's
-/// exception handler is told. Thread rule: the loop's thread only; from others
-/// use `call_soon_threadsafe`. Calls on an empty (moved-from) handle are a
-/// precondition violation (checked).
+/// exception handler is told. Thread rule: the loop's thread only, copies and
+/// destruction included, as nothing in it is locked; from others use
+/// `call_soon_threadsafe` with a lambda that refers to the future. Calls on an empty (moved-from)
+/// handle are a precondition violation (checked).
 template <class T = void>
 class Future : public detail::FutureTag {
  public:
@@ -381,19 +393,27 @@ class Future : public detail::FutureTag {
 
   /// Cancels it: waiters and callbacks are queued, awaits throw CancelledError.
   /// False when it is done already. A `gather` passes it on to its children.
-  bool cancel(std::string message = {}) noexcept { return state().cancel(std::move(message)); }
+  /// In debug mode a call from a wrong thread is logged, and does nothing.
+  bool cancel(std::string message = {}) noexcept {
+    return !state().scheduler().refuses_thread("Future::cancel") &&
+           state().cancel(std::move(message));
+  }
 
   /// Calls `callback(future)` once it is done, from the loop, never inline; in the
   /// order of registration. Gives an id for `remove_done_callback`.
   template <std::invocable<Future> F>
   CallbackId add_done_callback(F&& callback) {
+    detail::check_done_callback<F, Future>();
     // The future is alive when its callbacks run: the queued call holds it.
     return state().add_callback([raw = &state(), callback = std::forward<F>(callback)]() mutable {
       callback(Future(detail::StateRef<detail::FutureBase>::share(*raw)));
     });
   }
   /// Takes a callback out that has not been queued yet; the number removed, 0 or 1.
-  std::size_t remove_done_callback(CallbackId id) noexcept { return state().remove_callback(id); }
+  std::size_t remove_done_callback(CallbackId id) noexcept {
+    return state().scheduler().refuses_thread("remove_done_callback") ? 0
+                                                                      : state().remove_callback(id);
+  }
 
   /// The loop it belongs to; RuntimeError when that is gone.
   [[nodiscard]] EventLoop& get_loop() const { return state().scheduler().loop(); }
@@ -408,13 +428,13 @@ class Future : public detail::FutureTag {
     static_assert(detail::Copyable<T>,
                   "aster: awaiting a named future copies its value; this type cannot be copied: "
                   "use co_await std::move(future)");
-    ASTER_ASSERT(state_.get() != nullptr);
+    require_handle();
     return detail::FutureAwaiter<T, false>(state_);
   }
   /// Awaiting a temporary, or `std::move(future)`, moves the value out when this
   /// is the last handle, or when it cannot be copied.
   [[nodiscard]] auto operator co_await() && {
-    ASTER_ASSERT(state_.get() != nullptr);
+    require_handle();
     return detail::FutureAwaiter<T, true>(std::move(state_));
   }
 
@@ -422,8 +442,13 @@ class Future : public detail::FutureTag {
   friend struct detail::Access;
   explicit Future(detail::StateRef<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
 
+  void require_handle() const noexcept {
+    ASTER_REQUIRE(state_.get() != nullptr,
+                  "this Future or Task refers to nothing: it was moved from, as by `co_await "
+                  "std::move(f)`, or never assigned; test it with `if (f)`");
+  }
   [[nodiscard]] detail::FutureBase& state() const noexcept {
-    ASTER_ASSERT(state_.get() != nullptr);
+    require_handle();
     return *state_;
   }
   [[nodiscard]] detail::FutureState<T>& settable(const char* call) {

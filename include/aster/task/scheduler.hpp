@@ -109,6 +109,12 @@ class ASTER_API Scheduler {
       check_open(call);
   }
 
+  /// The same for calls that may not throw: true, and an error in the log, when this
+  /// is not the loop's thread. The call is then to do nothing.
+  [[nodiscard]] bool refuses_thread(const char* call) const noexcept {
+    return debug_ && !closed_ && tell_wrong_thread(call);
+  }
+
   /// Posts from any thread; see `Inbox`.
   [[nodiscard]] const std::shared_ptr<detail::Inbox>& inbox() const noexcept { return inbox_; }
 
@@ -149,6 +155,8 @@ class ASTER_API Scheduler {
   friend class detail::TaskBase;
   ~Scheduler() = default;
   void check_open(const char* call) const;
+  [[nodiscard]] bool is_wrong_thread() const noexcept;
+  [[nodiscard]] bool tell_wrong_thread(const char* call) const noexcept;
 
   detail::ReadyQueue ready_;
   detail::ReadyQueue batch_;  // What is left to run of the present turn; empty between turns.

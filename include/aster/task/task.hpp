@@ -146,8 +146,10 @@ class Task : public Future<T> {
   /// Asks the task to end: `CancelledError` is thrown at what it awaits, or on its
   /// next step. It may clean up first, or refuse. False when it is done already;
   /// every other call counts (see `cancelling`). Never throws, never allocates.
+  /// In debug mode a call from a wrong thread is logged, and does nothing.
   bool cancel(std::string message = {}) noexcept {
-    return this->state().cancel(std::move(message));
+    return !this->state().scheduler().refuses_thread("Task::cancel") &&
+           this->state().cancel(std::move(message));
   }
   /// Takes one cancel request back: the number that remain. For code that handled
   /// a cancellation of its own making.
@@ -163,6 +165,7 @@ class Task : public Future<T> {
   /// Calls `callback(task)` once it is done; see `Future::add_done_callback`.
   template <std::invocable<Task> F>
   CallbackId add_done_callback(F&& callback) {
+    detail::check_done_callback<F, Task>();
     return this->state().add_callback(
         [raw = &this->state(), callback = std::forward<F>(callback)]() mutable {
           callback(Task(detail::StateRef<detail::FutureBase>::share(*raw)));
@@ -196,7 +199,10 @@ class ASTER_API AnyTask {
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(state_); }
 
   /// As `Task::cancel`.
-  bool cancel(std::string message = {}) noexcept { return state().cancel(std::move(message)); }
+  bool cancel(std::string message = {}) noexcept {
+    return !state().scheduler().refuses_thread("Task::cancel") &&
+           state().cancel(std::move(message));
+  }
   /// As `Task::uncancel`.
   int uncancel() noexcept { return state().as_task()->uncancel(); }
   /// As `Task::cancelling`.
@@ -226,7 +232,9 @@ class ASTER_API AnyTask {
   explicit AnyTask(detail::StateRef<detail::FutureBase> state) noexcept
       : state_(std::move(state)) {}
   [[nodiscard]] detail::FutureBase& state() const noexcept {
-    ASTER_ASSERT(state_.get() != nullptr);
+    ASTER_REQUIRE(state_.get() != nullptr,
+                  "this AnyTask refers to no task: current_task() gives none outside of tasks; "
+                  "test it with `if (task)`");
     return *state_;
   }
   detail::StateRef<detail::FutureBase> state_;
@@ -246,11 +254,6 @@ class ASTER_API AnyTask {
 [[nodiscard]] ASTER_API std::vector<AnyTask> all_tasks(const EventLoop& loop);
 
 namespace detail {
-
-template <class>
-inline constexpr bool is_coroutine = false;
-template <class T>
-inline constexpr bool is_coroutine<Coroutine<T>> = true;
 
 template <class F, class... Args>
 concept CoroutineFunction = std::invocable<F&, Args...> &&

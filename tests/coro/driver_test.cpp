@@ -3,6 +3,7 @@
 // The Driver API as another runtime sees it: a driver that is no task steps
 // coroutines that await futures, sleeps and each other.
 #include <aster/coro/with.hpp>
+#include <aster/loop/policy.hpp>
 #include <aster/loop/sleep.hpp>
 #include <aster/loop/timeout.hpp>
 #include <aster/task/gather.hpp>
@@ -16,6 +17,9 @@
 #include <chrono>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <tuple>
+#include <utility>
 
 #include "support/hand_driver.hpp"
 
@@ -371,6 +375,37 @@ TEST_F(ByHand, AForeignAwaitableThatIsThrownIntoMayStillResumeItsHandle) {
   EXPECT_TRUE(driver.is_woken());
   driver.send();
   EXPECT_EQ(log, "thrown resumed");
+}
+
+TEST_F(ByHand, AForeignAwaitableMayResumeFromAnotherThread) {
+  std::coroutine_handle<> handle;
+  auto body = [&]() -> Coroutine<> { co_await Foreign(handle); };
+  auto real = new_event_loop();
+  HandDriver<> driver(body(), &real->scheduler());
+  driver.send();
+
+  std::thread thread([&] { handle.resume(); });
+  for (int i = 0; i < 100'000 && !driver.is_woken(); ++i) real->run_once(1ms);
+  thread.join();
+
+  EXPECT_TRUE(driver.is_woken());
+  EXPECT_TRUE(driver.send());
+  driver.result.take();
+}
+
+TEST_F(ByHand, AForeignAwaitableThatNeverResumesIsLeftWhenItCloses) {
+  std::coroutine_handle<> handle;
+  auto body = [&]() -> Coroutine<> { co_await Foreign(handle); };
+  auto driver = drive(body());
+  driver.send();
+
+  EXPECT_FALSE(driver.cancel_now());  // It has no `cancel`, so the request waits.
+  EXPECT_FALSE(driver.is_woken());
+  driver.close();
+  handle.resume();  // Frees the relay, as the leak checker says, and does nothing else.
+
+  loop.run_until_idle();
+  EXPECT_FALSE(driver.is_woken());
 }
 
 TEST_F(ByHand, ARequestBeforeTheFirstStepKeepsTheBodyFromRunning) {

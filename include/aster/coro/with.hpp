@@ -18,6 +18,18 @@ namespace detail {
 template <class Manager>
 using EnteredBy = await_result_t<decltype(std::declval<Manager&>().enter())>;
 
+/// What awaiting an `A` gives; void for what cannot be awaited, so that only the text of
+/// `with` speaks of it.
+template <class A>
+struct ValueOf {
+  using type = void;
+};
+template <class A>
+  requires(awaitable<A>)
+struct ValueOf<A> {
+  using type = await_result_t<A>;
+};
+
 template <class Manager, class Body>
 struct BodyCall {
   // What `enter` gives goes to the body; nothing when that is void; bodies that
@@ -32,12 +44,14 @@ struct BodyCall {
   static auto call_type() {
     if constexpr (takes_entered) {
       return std::type_identity<std::invoke_result_t<Body&, EnteredBy<Manager>>>();
-    } else {
+    } else if constexpr (std::invocable<Body&>) {
       return std::type_identity<std::invoke_result_t<Body&>>();
+    } else {
+      return std::type_identity<void>();
     }
   }
   using Awaited = typename decltype(call_type())::type;
-  using Value = await_result_t<Awaited>;
+  using Value = typename ValueOf<Awaited>::type;
 };
 
 /// Whether `with` can run this body.

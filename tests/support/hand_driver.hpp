@@ -108,39 +108,7 @@ class HandDriver final : public detail::Driver {
   }
 
   static HandDriver& self_of(detail::Driver& driver) { return static_cast<HandDriver&>(driver); }
-  static inline const detail::DriverOps table{
-      {[](detail::Runnable& self) { static_cast<HandDriver&>(self).run(); },
-       [](detail::Runnable&) noexcept {}},
-      [](detail::Driver& self, std::string&& message) noexcept {
-        if (self_of(self).is_done()) return false;
-        self_of(self).cancel_now(std::move(message));
-        return true;
-      },
-      [](detail::Driver& driver) noexcept {
-        HandDriver& self = self_of(driver);
-        if (self.cancel_count_ > 0 && --self.cancel_count_ == 0) {
-          self.flags_ &= static_cast<std::uint8_t>(~must_cancel);
-        }
-        return self.cancel_count_;
-      },
-      [](const detail::Driver& self) noexcept {
-        return static_cast<const HandDriver&>(self).cancel_count_;
-      },
-      [](detail::Driver& self, std::string&& message) noexcept {
-        self_of(self).message_ = std::move(message);
-      },
-      [](detail::Driver& self) noexcept { return std::exchange(self_of(self).message_, {}); },
-      [](detail::Driver& self) noexcept -> Scheduler& { return *self_of(self).scheduler_; },
-      [](detail::Driver&) noexcept -> detail::TaskBase* { return nullptr; },
-      [](detail::Driver& driver) noexcept {
-        HandDriver& self = self_of(driver);
-        if (self.scheduler_ == nullptr || detail::running_scheduler() == self.scheduler_) {
-          self.wake();
-        } else {
-          static_cast<void>(self.scheduler_->inbox()->push(self));
-        }
-      },
-      nullptr};
+  static const detail::DriverOps table;
 
   detail::ReadyQueue woken_;
   Scheduler* scheduler_;
@@ -149,5 +117,40 @@ class HandDriver final : public detail::Driver {
   int cancel_count_ = 0;
   bool started_ = false;
 };
+
+template <class T>
+const detail::DriverOps HandDriver<T>::table{
+    {[](detail::Runnable& self) { static_cast<HandDriver&>(self).run(); },
+     [](detail::Runnable&) noexcept {}},
+    [](detail::Driver& self, std::string&& message) noexcept {
+      if (self_of(self).is_done()) return false;
+      self_of(self).cancel_now(std::move(message));
+      return true;
+    },
+    [](detail::Driver& driver) noexcept {
+      HandDriver& self = self_of(driver);
+      if (self.cancel_count_ > 0 && --self.cancel_count_ == 0) {
+        self.flags_ &= static_cast<std::uint8_t>(~must_cancel);
+      }
+      return self.cancel_count_;
+    },
+    [](const detail::Driver& self) noexcept {
+      return static_cast<const HandDriver&>(self).cancel_count_;
+    },
+    [](detail::Driver& self, std::string&& message) noexcept {
+      self_of(self).message_ = std::move(message);
+    },
+    [](detail::Driver& self) noexcept { return std::exchange(self_of(self).message_, {}); },
+    [](detail::Driver& self) noexcept -> Scheduler& { return *self_of(self).scheduler_; },
+    [](detail::Driver&) noexcept -> detail::TaskBase* { return nullptr; },
+    [](detail::Driver& driver) noexcept {
+      HandDriver& self = self_of(driver);
+      if (self.scheduler_ == nullptr || detail::running_scheduler() == self.scheduler_) {
+        self.wake();
+      } else {
+        static_cast<void>(self.scheduler_->inbox()->push(self));
+      }
+    },
+    nullptr};
 
 }  // namespace aster::support

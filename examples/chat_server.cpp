@@ -5,7 +5,9 @@
 // Nobody can harm anybody else:
 //
 //   sends a line that is too long      is told so and loses the connection
-//   sends faster than `line_gap`       is read no faster; the rest waits in the sender
+//   sends faster than `line_gap`       is read no faster, blank lines included; the rest
+//                                      waits in the sender
+//   gives bad names without end        is sent away after `name_tries`
 //   does not read what it is sent      loses the connection at `unread_max` bytes
 //   sends bytes that are no text       the others see question marks
 //   goes away without a word           has left, as with /quit
@@ -31,8 +33,9 @@ using aster::StreamWriter;
 constexpr std::size_t line_max = 1000;         // Bytes of one line.
 constexpr std::size_t unread_max = 64 * 1024;  // Bytes kept for a client that reads slowly.
 constexpr auto line_gap = 10ms;                // Between two lines of one client.
-constexpr auto name_time = 60s;                // To say who you are.
-constexpr auto close_time = 5s;                // To read the last words.
+constexpr int name_tries = 10;
+constexpr auto name_time = 60s;  // To say who you are.
+constexpr auto close_time = 5s;  // To read the last words.
 
 // Everyone who has a name. All of it happens in one thread, so there is nothing to lock.
 class Room {
@@ -79,12 +82,15 @@ class Seat {
   std::string name_;
 };
 
-// The next line without its end, made safe to show; "" at the end of the stream.
+// The next line that is not blank, without its end and made safe to show; "" at the end
+// of the stream. A line that is there already is read without waiting: it is the sleep
+// after each that gives the others their turn.
 Coroutine<std::string> read_line(StreamReader& reader) {
   std::string line;
   do {
     line = co_await reader.readline();
     if (line.empty()) co_return line;
+    co_await aster::sleep(line_gap);
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
   } while (line.empty());
   std::ranges::replace_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
@@ -97,16 +103,19 @@ bool is_name(const std::string& text) {
          });
 }
 
-// Asks until the client has given a name that is free; an empty seat when it goes away.
+// Asks until the client has given a name that is free; an empty seat when it goes away
+// or has had its tries.
 Coroutine<Seat> find_seat(Room& room, StreamReader& reader, StreamWriter& writer) {
   writer.write("Your name?\n");
-  for (;;) {
+  for (int tries = 0; tries < name_tries; ++tries) {
     std::string name = co_await read_line(reader);
-    if (name.empty()) co_return Seat();
+    if (name.empty() || name == "/quit") co_return Seat();
     if (is_name(name) && room.enter(name, writer)) co_return Seat(room, name);
     writer.write("Taken, too long, or not made of letters, digits, - and _. Another one?\n");
     co_await writer.drain();
   }
+  writer.write("That was the last one. Bye.\n");
+  co_return Seat();
 }
 
 Coroutine<> talk(Room& room, const std::string& name, StreamReader& reader) {
@@ -114,7 +123,6 @@ Coroutine<> talk(Room& room, const std::string& name, StreamReader& reader) {
     std::string line = co_await read_line(reader);
     if (line.empty() || line == "/quit") break;
     room.tell_all_but(name, name + ": " + line);
-    co_await aster::sleep(line_gap);
   }
 }
 

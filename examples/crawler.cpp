@@ -12,8 +12,10 @@
 
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -23,6 +25,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 using aster::Coroutine;
 
@@ -168,10 +172,11 @@ constexpr const char* usage =
     "  --concurrency N    downloads at the same time, 1 to 1000 (8)\n"
     "  --output DIR       where the files go (the current directory)\n"
     "  --timeout SECONDS  for each download (30)\n"
-    "  --help             show this\n"
+    "  -h, --help         show this\n"
     "\n"
     "Redirects are not followed but reported as failures, with their destination.\n"
-    "Exit status: 0 when all succeeded, 1 when a download failed, 2 for wrong usage.\n";
+    "Exit status: 0 when all succeeded, 1 when a download failed or the report could not\n"
+    "be written, 2 for wrong usage. Ctrl-C and SIGTERM remove what is not complete.\n";
 
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -206,7 +211,7 @@ Options parse_arguments(const std::vector<std::string>& arguments) {
       if (++i == arguments.size()) throw UsageError(option + " needs a value");
       return arguments[i];
     };
-    if (option == "--help") {
+    if (option == "--help" || option == "-h") {
       options.is_help = true;
       return options;
     }
@@ -240,9 +245,18 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "crawler: %s\nTry 'crawler --help'.\n", error.what());
     return 2;
   }
+  int status = 0;
   if (options.is_help) {
     std::fputs(usage, stdout);
-    return 0;
+  } else {
+    // Ends as by Ctrl-C: all tasks are cancelled, and their destructors remove what is
+    // not complete.
+    std::signal(SIGTERM, [](int) { ::kill(::getpid(), SIGINT); });
+    status = aster::main(options.is_demo ? demo(options) : crawl(options));
   }
-  return aster::main(options.is_demo ? demo(options) : crawl(options));
+  flush_output();
+  if (output_error == 0) return status;
+  std::fprintf(stderr, "crawler: cannot write to standard output: %s\n",
+               std::strerror(output_error));
+  return 1;
 }

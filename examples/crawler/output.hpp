@@ -109,6 +109,14 @@ inline std::string size_text(double bytes) {
   return text;
 }
 
+/// Why the first flush of standard output failed; 0 when none has.
+inline int output_error = 0;
+
+/// A full disk or a closed pipe is noticed here, not where the text was printed.
+inline void flush_output() {
+  if (std::fflush(stdout) != 0 && output_error == 0) output_error = errno;
+}
+
 /// Tells how the downloads go: on a terminal a bar that is redrawn at most ten times
 /// a second, elsewhere a line for each; in the end a table of all.
 class Progress {
@@ -133,7 +141,7 @@ class Progress {
     } else {
       received(0);
     }
-    std::fflush(stdout);
+    flush_output();
   }
 
   /// The table and the totals; returns how many have failed.
@@ -151,7 +159,7 @@ class Progress {
     std::printf("\n%zu of %zu ok, %zu failed, %s in %.2f s, %s/s\n", done_count_ - failed_count_,
                 downloads_.size(), failed_count_, size_text(static_cast<double>(bytes_)).c_str(),
                 seconds, size_text(static_cast<double>(bytes_) / std::max(seconds, 1e-3)).c_str());
-    std::fflush(stdout);
+    flush_output();
     return failed_count_;
   }
 
@@ -159,7 +167,7 @@ class Progress {
   void interrupted() {
     erase();
     std::printf("interrupted: %zu of %zu done\n", done_count_, downloads_.size());
-    std::fflush(stdout);
+    flush_output();
   }
 
  private:
@@ -194,7 +202,7 @@ class Progress {
       bar = "[" + std::string(filled, '#') + std::string(size - filled, '.') + "]";
     }
     std::printf("\r\033[K%s", (bar + text).substr(0, width - 1).c_str());
-    std::fflush(stdout);
+    flush_output();
     drawn_ = true;
   }
 

@@ -28,6 +28,9 @@ namespace aster::inline v0 {
 namespace {
 
 constexpr std::uint32_t turns_between_polls = 61;
+constexpr const char* wrong_thread =
+    ": Non-thread-safe operation invoked on an event loop other than the current one; use "
+    "call_soon_threadsafe";
 constexpr Duration wait_max = std::chrono::hours(24);  // K-13.
 // About 50 µs at 2 GHz, less on faster machines. A bound, not a clock.
 constexpr std::uint64_t cycles_between_polls = 100'000;
@@ -77,11 +80,21 @@ void Scheduler::check_open(const char* call) const {
                        ": this event loop belongs to the parent process; make a new one after "
                        "a fork");
   }
-  if (debug_ && loop_->running_ && loop_->thread_ != std::this_thread::get_id()) {
-    throw RuntimeError(std::string(call) +
-                       ": Non-thread-safe operation invoked on an event loop other than the "
-                       "current one; use call_soon_threadsafe");
+  if (debug_ && is_wrong_thread()) throw RuntimeError(std::string(call) + wrong_thread);
+}
+
+bool Scheduler::is_wrong_thread() const noexcept {
+  return loop_ != nullptr && loop_->running_ && loop_->thread_ != std::this_thread::get_id();
+}
+
+bool Scheduler::tell_wrong_thread(const char* call) const noexcept {
+  if (!is_wrong_thread()) return false;
+  try {
+    detail::log_error(std::string(call) + wrong_thread);
+  } catch (const std::bad_alloc&) {
+    detail::log_error(wrong_thread);
   }
+  return true;
 }
 
 void Scheduler::call_exception_handler(const ExceptionContext& context) {

@@ -143,7 +143,8 @@ void Runner::check(const char* call) const {
   if (closed_) throw RuntimeError(std::string(call) + ": Runner is closed");
   if (detail::running_scheduler() != nullptr) {
     throw RuntimeError(std::string(call) +
-                       ": Runner.run() cannot be called from a running event loop");
+                       ": Runner.run() cannot be called from a running event loop; inside a "
+                       "coroutine, co_await it instead");
   }
 }
 

@@ -159,7 +159,8 @@ Coroutine<std::vector<Address>> resolve_for(const char* call, std::string host, 
 
 /// Makes handles of states and back.
 inline StreamLink& LinkRef::operator*() const noexcept {
-  ASTER_ASSERT(link_);
+  ASTER_REQUIRE(link_,
+                "this StreamReader or StreamWriter was moved from: use the one it was moved to");
   return static_cast<StreamLink&>(*link_);
 }
 inline StreamLink* LinkRef::operator->() const noexcept { return &**this; }

@@ -22,43 +22,89 @@ void GatherCore::start() {
   }
 }
 
-bool GatherCore::cancel_children(const std::string& message) noexcept {
-  bool accepted = false;
+void GatherCore::begin_cancel(GatherCore* above, TaskBase* asker) noexcept {
   cancelling_ = true;
-  for (ChildWatch& watch : children_) {
-    if (watch.child().is_done()) continue;
-    if (watch.child().cancel(copy_or_empty(message))) accepted = true;
+  accepted_ = false;
+  next_child_ = 0;
+  above_ = above;
+  asker_ = asker;
+}
+
+bool GatherCore::cancel_children(const std::string& message) noexcept {
+  if (cancelling_) {  // Its own children await it: the circle ends here.
+    end_cancelled(copy_or_empty(message));
+    return true;
   }
-  cancelling_ = false;
-  if (accepted) cancel_requested_ = true;
-  return accepted;
+  // Children may be gathers, or tasks that await one, and so on: all are asked in
+  // asyncio's order, depth first, but each notes where it was reached from instead of
+  // being called from there.
+  begin_cancel(nullptr, nullptr);
+  GatherCore* core = this;
+  for (;;) {
+    if (core->next_child_ < core->children_.size()) {
+      if (GatherCore* below = core->cancel_next(message)) core = below;
+      continue;
+    }
+    core->cancelling_ = false;
+    if (core->accepted_) {
+      core->cancel_requested_ = true;
+    } else if (core->asker_ != nullptr) {
+      core->asker_->keep_cancel(copy_or_empty(message));
+    }
+    GatherCore* above = core->above_;
+    if (above == nullptr) return core->accepted_;
+    if (core->accepted_) above->accepted_ = true;
+    core = above;
+  }
+}
+
+GatherCore* GatherCore::cancel_next(const std::string& message) noexcept {
+  FutureBase& child = children_[next_child_++].child();
+  if (child.is_done()) return nullptr;
+  std::string text = copy_or_empty(message);
+  TaskBase* asker = nullptr;
+  GatherCore* below = child.as_gather();
+  if (TaskBase* task = child.as_task()) {
+    accepted_ = true;
+    below = task->pass_cancel(text, asker);
+  } else if (below == nullptr && child.cancel(std::move(text))) {
+    accepted_ = true;
+  }
+  if (below == nullptr) return nullptr;
+  if (below->cancelling_) {
+    below->end_cancelled(std::move(text));
+    accepted_ = true;
+    return nullptr;
+  }
+  below->begin_cancel(this, asker);
+  return below;
+}
+
+void GatherCore::fail_as(FutureBase& child) {
+  if (child.is_cancelled()) {
+    fail(std::make_exception_ptr(CancelledError(child.message_copy())));
+  } else {
+    fail(child.stored_error());
+  }
 }
 
 void GatherCore::child_done(ChildWatch& watch) {
   FutureBase& child = watch.child();
   ++done_count_;
   const bool is_last = done_count_ == children_.size();
-  if (outer_done()) {
-    child.mark_retrieved();
-    return;
+  if (!errors_are_results_ || cancel_requested_ || outer().is_done()) child.mark_retrieved();
+  if (outer().is_done()) return;
+  if (!errors_are_results_ && decisive_ == nullptr &&
+      (child.is_cancelled() || child.stored_error() != nullptr)) {
+    decisive_ = &child;
   }
-  if (cancel_requested_) {
-    child.mark_retrieved();
-    if (is_last) fail(std::make_exception_ptr(CancelledError(child.message_copy())));
-    return;
+  if (decisive_ != nullptr && (is_last || !cancel_requested_)) {
+    fail_as(*decisive_);
+  } else if (is_last && cancel_requested_) {  // All refused, or errors are results.
+    fail(std::make_exception_ptr(CancelledError(child.message_copy())));
+  } else if (is_last) {
+    succeed();
   }
-  if (!errors_are_results_) {
-    child.mark_retrieved();
-    if (child.is_cancelled()) {
-      fail(std::make_exception_ptr(CancelledError(child.message_copy())));
-      return;
-    }
-    if (std::exception_ptr error = child.stored_error()) {
-      fail(std::move(error));
-      return;
-    }
-  }
-  if (is_last) succeed();
 }
 
 }  // namespace aster::inline v0::detail

@@ -9,7 +9,7 @@ constinit std::atomic<std::uint32_t> fork_count{1};
 constinit thread_local Scheduler* this_threads_scheduler = nullptr;
 
 void throw_no_running_loop(const char* call) {
-  throw RuntimeError(std::string(call) + ": no running event loop");
+  throw RuntimeError(std::string(call) + ": no running event loop in this thread");
 }
 
 }  // namespace aster::inline v0::detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <aster/base/log.hpp>
 #include <aster/task/exception_context.hpp>
+#include <aster/task/gather.hpp>
 #include <aster/task/task.hpp>
 
 #include <atomic>
@@ -169,6 +170,15 @@ TaskBase* TaskBase::circle_from_here() noexcept {
 
 bool TaskBase::cancel(std::string&& message) noexcept {
   if (is_done()) return false;
+  TaskBase* last = nullptr;
+  GatherCore* gather = pass_cancel(message, last);
+  if (gather != nullptr && !gather->cancel_children(message)) {
+    last->keep_cancel(std::move(message));
+  }
+  return true;
+}
+
+GatherCore* TaskBase::pass_cancel(std::string& message, TaskBase*& last) noexcept {
   // Down the chain of tasks that await each other, without recursion. A circle ends
   // where its first member stops waiting.
   TaskBase* const circle = circle_from_here();
@@ -178,20 +188,29 @@ bool TaskBase::cancel(std::string&& message) noexcept {
     ++task->cancel_count_;
     if (task == circle) {
       task->waiter_->abandon(*task, message);
-      return true;
+      return nullptr;
     }
     if (TaskBase* next = task->awaited_task()) {
       task = next;
       continue;
     }
-    if ((task->flags_ & cancel_delivered) != 0) return true;  // Its next step throws.
-    if (task->waiter_ != nullptr && task->waiter_->cancel(*task, message)) return true;
-    // Its next step is queued already, or it is running: that step, or the next
-    // suspension, throws.
-    task->flags_ |= must_cancel;
-    task->message_ = std::move(message);
-    return true;
+    if ((task->flags_ & cancel_delivered) != 0) return nullptr;  // Its next step throws.
+    if (task->waiter_ != nullptr) {
+      FutureBase* future = task->waiter_->awaited_future();
+      if (future != nullptr && !future->is_done()) {
+        last = task;
+        if (GatherCore* gather = future->as_gather()) return gather;
+      }
+      if (task->waiter_->cancel(*task, message)) return nullptr;
+    }
+    task->keep_cancel(std::move(message));
+    return nullptr;
   }
+}
+
+void TaskBase::keep_cancel(std::string&& message) noexcept {
+  flags_ |= must_cancel;
+  message_ = std::move(message);
 }
 
 int TaskBase::uncancel() noexcept {

@@ -15,6 +15,10 @@ TEST(Assert, FalseConditionsAbortWithTheirTextAndPlace) {
   EXPECT_DEATH(ASTER_ASSERT(1 + 1 == 3), "assert_test.cpp:[0-9]+: aster: .*: 1 \\+ 1 == 3");
 }
 
+TEST(Assert, WhatUsersBreakSaysWhatToDo) {
+  EXPECT_DEATH(ASTER_REQUIRE(1 + 1 == 3, "count again"), "1 \\+ 1 == 3 \\(count again\\)");
+}
+
 TEST(Assert, IsAnExpression) {
   int value = (ASTER_ASSERT(true), 7);
 

@@ -18,6 +18,11 @@ that turn, before (`-`) or after (`+`) all deadlines, the actions happen:
     C  the main task is cancelled
     D  f gets a result    X  f gets an error    H, E  the same for g
 
+races_deep.txt has all programs of two and three levels, with more actions. As those are
+some 50,000 lines, it keeps a digest of the lines of each program; `record_traces --races
+PROGRAM` prints them. There a gather is not CPython's but does what WAIT-20 says: it is the
+same but for when a cancelled one ends.
+
 The trace says how each level was left: `T1:timeout` for the outermost; `/1` after it
 when the task's count of cancellations was one higher than at its entry. After a `~`
 the futures that are still pending get results.
@@ -33,6 +38,8 @@ WITH_G = "BAIC"
 
 
 class Race:
+    gather = staticmethod(asyncio.gather)
+
     def __init__(self, s, program, deadlines, actions):
         self.s = s
         self.program = program
@@ -130,7 +137,7 @@ class Race:
             return await self.level(place + 1)
 
     async def A(self, place):
-        return (await asyncio.gather(self.level(place + 1), self.other(place)))[0]
+        return (await self.gather(self.level(place + 1), self.other(place)))[0]
 
     async def I(self, place):
         tasks = [self.rest(place), asyncio.create_task(self.other(place))]
@@ -140,6 +147,38 @@ class Race:
     async def C(self, place):
         tasks = [self.rest(place), asyncio.create_task(self.other(place))]
         return await next(iter(asyncio.as_completed(tasks)))
+
+
+def gather_all(*coroutines):
+    """asyncio.gather, but cancelled it ends when all have: with what CPython gives."""
+    children = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    outer = asyncio.tasks._GatheringFuture(children, loop=children[0].get_loop())
+    ended = []
+
+    def failed(child):
+        return child.cancelled() or child.exception() is not None
+
+    def done(child):
+        ended.append(child)
+        decisive = next(filter(failed, ended), None)
+        is_last = len(ended) == len(children)
+        if outer.done():
+            return
+        if decisive is not None and (is_last or not outer._cancel_requested):
+            outer.set_exception(decisive._make_cancelled_error() if decisive.cancelled()
+                                else decisive.exception())
+        elif is_last and outer._cancel_requested:
+            outer.set_exception(asyncio.CancelledError())
+        elif is_last:
+            outer.set_result([each.result() for each in children])
+
+    for child in children:
+        child.add_done_callback(done)
+    return outer
+
+
+class DeepRace(Race):
+    gather = staticmethod(gather_all)
 
 
 def programs():
@@ -152,26 +191,65 @@ def programs():
     yield from ("TTTF", "WTWF", "TGTF", "GTGF", "WGAF", "ATGF", "STGF", "TSTF", "TBWF", "GGGF")
 
 
+def has_g(program):
+    return any(kind in WITH_G for kind in program)
+
+
+def actions_of(program, sets):
+    """The orders of deadlines and the actions, for all places of the letters of `sets`."""
+    deadlines = sum(kind in DEADLINES for kind in program)
+    orders = {0: ("-",), 1: ("o",)}.get(deadlines, ("o", "i"))
+    if deadlines:
+        sets = ["", *sets]
+    for order, letters in itertools.product(orders, sets):
+        places = {0: [""], 1: ["-", "+"], 2: ["--", "-+", "++"]}[len(letters)]
+        for place in places if deadlines else [places[0]]:
+            yield order, "".join(map("".join, zip(letters, place))) or "."
+
+
 def races():
     for program in programs():
-        deadlines = sum(kind in DEADLINES for kind in program)
-        orders = {0: ("-",), 1: ("o",)}.get(deadlines, ("o", "i"))
         sets = ["C", "D", "X", "CD", "DC", "CX", "XC"]
         if len(program) == 2:
             sets.append("CC")
-        if any(kind in WITH_G for kind in program):
+        if has_g(program):
             sets += ["E", "CE", "EC", "DE", "ED", "XE", "EX"]
-        if deadlines:
-            sets.insert(0, "")
-        for order, letters in itertools.product(orders, sets):
-            places = {0: [""], 1: ["-", "+"], 2: ["--", "-+", "++"]}[len(letters)]
-            for place in places if deadlines else [places[0]]:
-                yield program, order, "".join(map("".join, zip(letters, place))) or "."
+        for order, actions in actions_of(program, sets):
+            yield program, order, actions
+
+
+def trace_of(kind, program, order, actions):
+    s = Scenario()
+    trace = kind(s, program, order, actions if actions != "." else "").run()
+    s.close()
+    return f"{program} {order} {actions}: {trace}"
 
 
 def lines():
-    for program, order, actions in races():
-        s = Scenario()
-        trace = Race(s, program, order, actions if actions != "." else "").run()
-        s.close()
-        yield f"{program} {order} {actions}: {trace}"
+    for race in races():
+        yield trace_of(Race, *race)
+
+
+def deep_programs():
+    for depth in (2, 3):
+        for kinds in itertools.product("WwTSGBAIC", repeat=depth):
+            yield "".join(kinds) + "F"
+
+
+def deep_lines(program):
+    sets = ["C", "D", "X", "CC", "CD", "DC", "CX", "XC"]
+    if has_g(program):
+        sets += ["H", "E", "CH", "HC", "CE", "EC", "DE", "ED", "XE", "EX"]
+    for order, actions in actions_of(program, sets):
+        yield trace_of(DeepRace, program, order, actions)
+
+
+def digests():
+    for program in deep_programs():
+        digest = 0xCBF29CE484222325  # FNV-1a.
+        count = 0
+        for line in deep_lines(program):
+            for byte in (line + "\n").encode():
+                digest = (digest ^ byte) * 0x100000001B3 % 2**64
+            count += 1
+        yield f"{program}: {count} {digest:016x}"

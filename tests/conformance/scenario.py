@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the scenarios of this folder run on: asyncio's own loop, turn by turn, with
-a clock that stands until it is moved. harness.hpp is the same for aster.
+a clock that stands until it is moved. scenario.hpp is the same for aster.
 
 A scenario is a function `ord_1(s)` of a `Scenario`; what it notes is the trace of
 ORD-1. Notes of different turns of the loop are separated by a `|` for each turn that
@@ -50,6 +50,24 @@ class Loop(asyncio.SelectorEventLoop):
     def next_deadline(self):
         return min((timer.when() for timer in self._scheduled if not timer.cancelled()),
                    default=None)
+
+
+class OrderedSet(dict):
+    """The children of a TaskGroup in the order of their making; asyncio's set has none."""
+
+    def add(self, item):
+        self[item] = None
+
+    def discard(self, item):
+        self.pop(item, None)
+
+
+def init_group(group, *, init=asyncio.TaskGroup.__init__):
+    init(group)
+    group._tasks = OrderedSet()
+
+
+asyncio.TaskGroup.__init__ = init_group
 
 
 class Scenario:

@@ -41,7 +41,7 @@ Coroutine<int> add(int a, int b) { co_return a + b; }
 template <class T>
 T run_inline(Coroutine<T> coroutine) {
   HandDriver<T> driver(std::move(coroutine));
-  EXPECT_TRUE(driver.crank());
+  EXPECT_TRUE(driver.send());
   return driver.result.take();
 }
 
@@ -66,7 +66,7 @@ TEST(Coroutine, RunsInlineInTheAwaitingOneWithoutATripThroughTheLoop) {
   };
   HandDriver<int> driver(outer());
 
-  EXPECT_TRUE(driver.crank());  // CORO-2: one step does it all.
+  EXPECT_TRUE(driver.send());  // CORO-2: one step does it all.
 
   EXPECT_EQ(driver.result.take(), 7);
   EXPECT_FALSE(driver.is_woken());
@@ -271,7 +271,7 @@ TEST(Coroutine, DestroyedWhileSuspendedItsFramesGoInnermostFirst) {
   };
   {
     HandDriver<> driver(outer());
-    EXPECT_FALSE(driver.crank());
+    EXPECT_FALSE(driver.send());
     EXPECT_EQ(log, "");
   }
 

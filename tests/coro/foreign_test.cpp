@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/line.hpp"
 #include "support/reports.hpp"
 
 namespace aster {
@@ -54,23 +55,28 @@ struct Cancellable : Returns {
 
 Coroutine<int> wait_for_source(Source& source) { co_return co_await Returns(source); }
 
-struct Foreign : ::testing::Test {
+struct Foreign : support::DriverTest {
+  Source source;
+};
+ASTER_BOTH_DRIVERS(Foreign);
+
+struct ForeignOnALoop : ::testing::Test {
   testing::SimLoop loop;
   Source source;
 };
 
-TEST_F(Foreign, OneThatIsReadyDoesNotSuspend) {
+TEST_P(Foreign, OneThatIsReadyDoesNotSuspend) {
   source.ready = true;
 
-  auto task = loop.create_task(wait_for_source(source));
+  auto task = start(wait_for_source(source));
   loop.run_once();
 
   EXPECT_TRUE(task.done());
   EXPECT_EQ(task.result(), 7);
 }
 
-TEST_F(Foreign, ResumedFromACallbackTheTaskGoesOnWithItsNextStep) {
-  auto task = loop.create_task(wait_for_source(source));
+TEST_P(Foreign, ResumedFromACallbackTheTaskGoesOnWithItsNextStep) {
+  auto task = start(wait_for_source(source));
   loop.run_until_idle();
   ASSERT_FALSE(task.done());
 
@@ -81,7 +87,7 @@ TEST_F(Foreign, ResumedFromACallbackTheTaskGoesOnWithItsNextStep) {
   EXPECT_EQ(task.result(), 7);
 }
 
-TEST_F(Foreign, ResumedInsideAwaitSuspendTheTaskGoesOn) {
+TEST_P(Foreign, ResumedInsideAwaitSuspendTheTaskGoesOn) {
   struct Inline {
     Inline() = default;
     bool await_ready() const { return false; }
@@ -90,10 +96,10 @@ TEST_F(Foreign, ResumedInsideAwaitSuspendTheTaskGoesOn) {
   };
   auto body = []() -> Coroutine<int> { co_return co_await Inline(); };
 
-  EXPECT_EQ(loop.run_until_complete(body()), 3);
+  EXPECT_EQ(run(body()), 3);
 }
 
-TEST_F(Foreign, AwaitSuspendThatSaysFalseDoesNotSuspend) {
+TEST_P(Foreign, AwaitSuspendThatSaysFalseDoesNotSuspend) {
   struct NotNow {
     NotNow() = default;
     bool await_ready() const { return false; }
@@ -104,14 +110,14 @@ TEST_F(Foreign, AwaitSuspendThatSaysFalseDoesNotSuspend) {
     int first = co_await NotNow();
     co_return first + co_await NotNow();
   };
-  auto task = loop.create_task(body());
+  auto task = start(body());
 
   loop.run_once();
 
   EXPECT_EQ(task.result(), 8);
 }
 
-TEST_F(Foreign, AwaitSuspendThatSaysTrueSuspends) {
+TEST_P(Foreign, AwaitSuspendThatSaysTrueSuspends) {
   struct Suspends {
     explicit Suspends(Source& from) : source(from) {}
     Source& source;
@@ -123,7 +129,7 @@ TEST_F(Foreign, AwaitSuspendThatSaysTrueSuspends) {
     void await_resume() const {}
   };
   auto body = [&]() -> Coroutine<> { co_await Suspends(source); };
-  auto task = loop.create_task(body());
+  auto task = start(body());
   loop.run_until_idle();
   EXPECT_FALSE(task.done());
 
@@ -133,7 +139,7 @@ TEST_F(Foreign, AwaitSuspendThatSaysTrueSuspends) {
   EXPECT_TRUE(task.done());
 }
 
-TEST_F(Foreign, AwaitSuspendThatGivesTheHandleBackDoesNotHang) {
+TEST_P(Foreign, AwaitSuspendThatGivesTheHandleBackDoesNotHang) {
   struct Transfer {
     Transfer() = default;
     bool await_ready() const { return false; }
@@ -142,10 +148,10 @@ TEST_F(Foreign, AwaitSuspendThatGivesTheHandleBackDoesNotHang) {
   };
   auto body = []() -> Coroutine<int> { co_return co_await Transfer(); };
 
-  EXPECT_EQ(loop.run_until_complete(body()), 5);
+  EXPECT_EQ(run(body()), 5);
 }
 
-TEST_F(Foreign, AwaitSuspendMayGiveNoopCoroutine) {
+TEST_P(Foreign, AwaitSuspendMayGiveNoopCoroutine) {
   struct Transfer {
     explicit Transfer(Source& from) : source(from) {}
     Source& source;
@@ -157,7 +163,7 @@ TEST_F(Foreign, AwaitSuspendMayGiveNoopCoroutine) {
     int await_resume() const { return 6; }
   };
   auto body = [&]() -> Coroutine<int> { co_return co_await Transfer(source); };
-  auto task = loop.create_task(body());
+  auto task = start(body());
   loop.run_until_idle();
 
   source.handle.resume();
@@ -166,7 +172,7 @@ TEST_F(Foreign, AwaitSuspendMayGiveNoopCoroutine) {
   EXPECT_EQ(task.result(), 6);
 }
 
-TEST_F(Foreign, WhatAwaitSuspendThrowsComesOutOfTheAwait) {
+TEST_P(Foreign, WhatAwaitSuspendThrowsComesOutOfTheAwait) {
   struct Throws {
     Throws() = default;
     bool await_ready() const { return false; }
@@ -175,10 +181,10 @@ TEST_F(Foreign, WhatAwaitSuspendThrowsComesOutOfTheAwait) {
   };
   auto body = []() -> Coroutine<> { co_await Throws(); };
 
-  EXPECT_THROW(loop.run_until_complete(body()), std::logic_error);
+  EXPECT_THROW(run(body()), std::logic_error);
 }
 
-TEST_F(Foreign, WhatAwaitResumeThrowsComesOutOfTheAwait) {
+TEST_P(Foreign, WhatAwaitResumeThrowsComesOutOfTheAwait) {
   struct Throws {
     Throws() = default;
     bool await_ready() const { return true; }
@@ -187,17 +193,17 @@ TEST_F(Foreign, WhatAwaitResumeThrowsComesOutOfTheAwait) {
   };
   auto body = []() -> Coroutine<> { co_await Throws(); };
 
-  EXPECT_THROW(loop.run_until_complete(body()), std::logic_error);
+  EXPECT_THROW(run(body()), std::logic_error);
 }
 
-TEST_F(Foreign, OneWithAMemberOperatorCoAwaitWorks) {
+TEST_P(Foreign, OneWithAMemberOperatorCoAwaitWorks) {
   struct Wrapped {
     explicit Wrapped(Source& from) : source(from) {}
     Source& source;
     Returns operator co_await() const { return Returns(source); }
   };
   auto body = [&]() -> Coroutine<int> { co_return co_await Wrapped(source); };
-  auto task = loop.create_task(body());
+  auto task = start(body());
   loop.run_until_idle();
 
   source.handle.resume();
@@ -206,14 +212,14 @@ TEST_F(Foreign, OneWithAMemberOperatorCoAwaitWorks) {
   EXPECT_EQ(task.result(), 7);
 }
 
-TEST_F(Foreign, ANamedOneIsAwaitedInPlace) {
+TEST_P(Foreign, ANamedOneIsAwaitedInPlace) {
   auto body = [&]() -> Coroutine<int> {
     Returns named(source);
     int first = co_await named;
     int second = co_await named;
     co_return first + second;
   };
-  auto task = loop.create_task(body());
+  auto task = start(body());
   loop.run_until_idle();
   source.handle.resume();
   loop.run_until_idle();
@@ -224,9 +230,9 @@ TEST_F(Foreign, ANamedOneIsAwaitedInPlace) {
   EXPECT_EQ(task.result(), 14);
 }
 
-TEST_F(Foreign, ASecondResumeIsLoggedAndIgnored) {
+TEST_P(Foreign, ASecondResumeIsLoggedAndIgnored) {
   support::Logged logged;
-  auto task = loop.create_task(wait_for_source(source));
+  auto task = start(wait_for_source(source));
   loop.run_until_idle();
 
   source.handle.resume();
@@ -237,9 +243,9 @@ TEST_F(Foreign, ASecondResumeIsLoggedAndIgnored) {
   EXPECT_TRUE(logged.contains("resumed its coroutine handle twice"));
 }
 
-TEST_F(Foreign, AResumeAfterTheAwaitHasEndedIsLoggedAndIgnored) {
+TEST_P(Foreign, AResumeAfterTheAwaitHasEndedIsLoggedAndIgnored) {
   support::Logged logged;
-  auto task = loop.create_task(wait_for_source(source));
+  auto task = start(wait_for_source(source));
   loop.run_until_idle();
   source.handle.resume();
   loop.run_until_idle();
@@ -249,9 +255,9 @@ TEST_F(Foreign, AResumeAfterTheAwaitHasEndedIsLoggedAndIgnored) {
   EXPECT_TRUE(logged.contains("twice"));
 }
 
-TEST_F(Foreign, CancellingTheTaskCallsTheAwaitersCancel) {
+TEST_P(Foreign, CancellingTheTaskCallsTheAwaitersCancel) {
   auto body = [&]() -> Coroutine<int> { co_return co_await Cancellable(source); };
-  auto task = loop.create_task(body());
+  auto task = start(body());
   loop.run_until_idle();
 
   EXPECT_TRUE(task.cancel("enough"));
@@ -261,8 +267,8 @@ TEST_F(Foreign, CancellingTheTaskCallsTheAwaitersCancel) {
   EXPECT_TRUE(task.cancelled());
 }
 
-TEST_F(Foreign, WithoutACancelTheTaskThrowsOnceItIsResumed) {
-  auto task = loop.create_task(wait_for_source(source));
+TEST_P(Foreign, WithoutACancelTheTaskThrowsOnceItIsResumed) {
+  auto task = start(wait_for_source(source));
   loop.run_until_idle();
 
   EXPECT_TRUE(task.cancel());
@@ -274,8 +280,8 @@ TEST_F(Foreign, WithoutACancelTheTaskThrowsOnceItIsResumed) {
   EXPECT_TRUE(task.cancelled());
 }
 
-TEST_F(Foreign, ACancellationMayBeTakenBackBeforeItIsResumed) {
-  auto task = loop.create_task(wait_for_source(source));
+TEST_P(Foreign, ACancellationMayBeTakenBackBeforeItIsResumed) {
+  auto task = start(wait_for_source(source));
   loop.run_until_idle();
   task.cancel();
 
@@ -286,7 +292,7 @@ TEST_F(Foreign, ACancellationMayBeTakenBackBeforeItIsResumed) {
   EXPECT_EQ(task.result(), 7);
 }
 
-TEST_F(Foreign, AHandleResumedAfterTheLoopIsClosedDoesNothing) {
+TEST_F(ForeignOnALoop, AHandleResumedAfterTheLoopIsClosedDoesNothing) {
   auto task = loop.create_task(wait_for_source(source));
   loop.run_until_idle();
   support::Reports reports(loop);
@@ -297,7 +303,7 @@ TEST_F(Foreign, AHandleResumedAfterTheLoopIsClosedDoesNothing) {
   source.handle.resume();
 }
 
-TEST_F(Foreign, AHandleResumedByTheLastDestructorOfTheFrameIsLeftAlone) {
+TEST_F(ForeignOnALoop, AHandleResumedByTheLastDestructorOfTheFrameIsLeftAlone) {
   struct ResumesWhenDestroyed {
     explicit ResumesWhenDestroyed(Source& from) : source(from) {}
     Source& source;
@@ -318,7 +324,7 @@ TEST_F(Foreign, AHandleResumedByTheLastDestructorOfTheFrameIsLeftAlone) {
   EXPECT_TRUE(task.cancelled());
 }
 
-TEST_F(Foreign, AnotherThreadMayResumeIt) {
+TEST_F(ForeignOnALoop, AnotherThreadMayResumeIt) {
   struct OtherThread {
     explicit OtherThread(std::vector<std::thread>& started) : threads(started) {}
     std::vector<std::thread>& threads;
@@ -343,7 +349,7 @@ TEST_F(Foreign, AnotherThreadMayResumeIt) {
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST_F(Foreign, ThreadsMayResumeWhileTheLoopCloses) {
+TEST_F(ForeignOnALoop, ThreadsMayResumeWhileTheLoopCloses) {
   for (int round = 0; round < 50; ++round) {
     auto other = new_event_loop();
     support::Reports reports(*other);
@@ -360,7 +366,7 @@ TEST_F(Foreign, ThreadsMayResumeWhileTheLoopCloses) {
   }
 }
 
-TEST_F(Foreign, ItsExceptionBecomesAnOutcome) {
+TEST_P(Foreign, ItsExceptionBecomesAnOutcome) {
   struct Throws {
     Throws() = default;
     bool await_ready() const { return true; }
@@ -372,7 +378,7 @@ TEST_F(Foreign, ItsExceptionBecomesAnOutcome) {
     co_return o.has_value();
   };
 
-  EXPECT_FALSE(loop.run_until_complete(body()));
+  EXPECT_FALSE(run(body()));
 }
 
 // Gives the handle away, then cannot go on.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <aster/coro/with.hpp>
 #include <aster/loop/sleep.hpp>
-#include <aster/testing/sim_loop.hpp>
 
 #include <gtest/gtest.h>
 
@@ -9,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "support/line.hpp"
 
 namespace aster {
 namespace {
@@ -35,81 +36,79 @@ class Manager {
   bool swallow_;
 };
 
-struct With : ::testing::Test {
-  testing::SimLoop loop;
-  std::string log;
-};
+class With : public support::DriverTest {};
+ASTER_BOTH_DRIVERS(With);
 
-TEST_F(With, EntersRunsTheBodyAndLeaves) {
+TEST_P(With, EntersRunsTheBodyAndLeaves) {
   auto body = [&](int entered) -> Coroutine<> {
     log += "body(" + std::to_string(entered) + ") ";
     co_return;
   };
 
-  loop.run_until_complete(with(Manager(log), body));
+  run(with(Manager(log), body));
 
   EXPECT_EQ(log, "enter body(42) exit ");
 }
 
-TEST_F(With, GivesWhatTheBodyReturns) {
+TEST_P(With, GivesWhatTheBodyReturns) {
   auto body = [](int entered) -> Coroutine<std::unique_ptr<int>> {
     co_return std::make_unique<int>(entered + 1);
   };
 
-  EXPECT_EQ(*loop.run_until_complete(with(Manager(log), body)), 43);
+  EXPECT_EQ(*run(with(Manager(log), body)), 43);
 }
 
-TEST_F(With, TheBodyNeedNotTakeWhatEnterGave) {
+TEST_P(With, TheBodyNeedNotTakeWhatEnterGave) {
   auto body = [&]() -> Coroutine<> {
     log += "body ";
     co_return;
   };
 
-  loop.run_until_complete(with(Manager(log), body));
+  run(with(Manager(log), body));
 
   EXPECT_EQ(log, "enter body exit ");
 }
 
-TEST_F(With, PassesTheBodysErrorToExitAndThrowsIt) {
+TEST_P(With, PassesTheBodysErrorToExitAndThrowsIt) {
   auto body = [](int) -> Coroutine<> {
     throw std::logic_error("bad");
     co_return;
   };
 
-  EXPECT_THROW(loop.run_until_complete(with(Manager(log), body)), std::logic_error);
+  EXPECT_THROW(run(with(Manager(log), body)), std::logic_error);
 
   EXPECT_EQ(log, "enter exit(std::logic_error: bad) ");
 }
 
-TEST_F(With, SwallowsTheErrorWhenExitSaysSo) {
+TEST_P(With, SwallowsTheErrorWhenExitSaysSo) {
   auto body = [](int) -> Coroutine<> {
     throw std::logic_error("bad");
     co_return;
   };
 
-  EXPECT_NO_THROW(loop.run_until_complete(with(Manager(log, true), body)));
+  EXPECT_NO_THROW(run(with(Manager(log, true), body)));
 }
 
-TEST_F(With, SwallowingTheErrorOfABodyThatGivesAValueIsAnError) {
+TEST_P(With, SwallowingTheErrorOfABodyThatGivesAValueIsAnError) {
   auto body = [](int) -> Coroutine<int> {
     throw std::logic_error("bad");
     co_return 1;
   };
 
-  EXPECT_THROW(loop.run_until_complete(with(Manager(log, true), body)), RuntimeError);
+  EXPECT_THROW(run(with(Manager(log, true), body)), RuntimeError);
 }
 
-TEST_F(With, ANamedManagerIsTakenByReference) {
+TEST_P(With, ANamedManagerIsTakenByReference) {
   Manager manager(log);
   auto body = [](int) -> Coroutine<> { co_return; };
 
-  loop.run_until_complete(with(manager, body));
-  loop.run_until_complete(with(manager, body));
+  run(with(manager, body));
+  run(with(manager, body));
 
   EXPECT_EQ(log, "enter exit enter exit ");
 }
 
-TEST_F(With, DoesNotLeaveWhatItHasNotEntered) {
+TEST_P(With, DoesNotLeaveWhatItHasNotEntered) {
   auto body = [](int) -> Coroutine<> { co_return; };
   auto task = loop.create_task(with(Manager(log), body));
   loop.run_until_idle();
@@ -121,7 +120,7 @@ TEST_F(With, DoesNotLeaveWhatItHasNotEntered) {
   EXPECT_EQ(log, "");  // CAN-24
 }
 
-TEST_F(With, LeavesWhenTheBodyIsCancelled) {
+TEST_P(With, LeavesWhenTheBodyIsCancelled) {
   auto body = [](int) -> Coroutine<> { co_await sleep(1h); };
   auto task = loop.create_task(with(Manager(log), body));
   loop.advance(1s);
@@ -133,7 +132,7 @@ TEST_F(With, LeavesWhenTheBodyIsCancelled) {
   EXPECT_EQ(log, "enter exit(aster::CancelledError: why) ");
 }
 
-TEST_F(With, TheBodyLivesUntilTheEnd) {
+TEST_P(With, TheBodyLivesUntilTheEnd) {
   auto shared = std::make_shared<int>(5);
   int seen = 0;
   auto body = [shared, &seen](int) -> Coroutine<> {
@@ -149,7 +148,7 @@ TEST_F(With, TheBodyLivesUntilTheEnd) {
   EXPECT_EQ(seen, 5);
 }
 
-TEST_F(With, EnterMayGiveNothing) {
+TEST_P(With, EnterMayGiveNothing) {
   struct Quiet {
     Quiet() = default;
     Coroutine<> enter() { co_return; }
@@ -157,10 +156,10 @@ TEST_F(With, EnterMayGiveNothing) {
   };
   auto body = []() -> Coroutine<int> { co_return 2; };
 
-  EXPECT_EQ(loop.run_until_complete(with(Quiet(), body)), 2);
+  EXPECT_EQ(run(with(Quiet(), body)), 2);
 }
 
-TEST_F(With, EnterMayGiveAReferenceToTheManager) {
+TEST_P(With, EnterMayGiveAReferenceToTheManager) {
   struct Self {
     Self() = default;
     int value = 3;
@@ -169,7 +168,7 @@ TEST_F(With, EnterMayGiveAReferenceToTheManager) {
   };
   auto body = [](Self& self) -> Coroutine<int> { co_return self.value; };
 
-  EXPECT_EQ(loop.run_until_complete(with(Self(), body)), 3);
+  EXPECT_EQ(run(with(Self(), body)), 3);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ import os
 import pathlib
 import pty
 import random
+import signal
 import socket
 import subprocess
 import tempfile
@@ -311,11 +312,28 @@ class Names(CrawlerTest):
 
 class CommandLine(CrawlerTest):
     def test_help(self):
-        result = support.run("crawler", "--help")
+        for option in ("--help", "-h"):
+            result = support.run("crawler", option)
 
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for option in ("--file", "--concurrency", "--output", "--timeout"):
-            self.assertIn(option, result.stdout)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            for option in ("--file", "--concurrency", "--output", "--timeout"):
+                self.assertIn(option, result.stdout)
+
+    def test_a_report_that_cannot_be_written_is_told(self):
+        with support.HttpServer({"/a": whole(b"A")}) as server, open("/dev/full", "w") as full:
+            for arguments in ([server.url("/a"), "--output", self.folder], ["--help"]):
+                result = subprocess.run([support.program("crawler"), *arguments], stdout=full,
+                                        stderr=subprocess.PIPE, text=True, timeout=support.LIMIT)
+                self.assertEqual(result.returncode, 1)
+                self.assertEqual(result.stderr, "crawler: cannot write to standard output: "
+                                                "No space left on device\n")
+        self.assertEqual((self.folder / "a").read_bytes(), b"A")
+
+    def test_a_folder_that_is_none_is_told(self):
+        result = support.run("crawler", "--output", "/dev/full", "http://127.0.0.1:1/")
+
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, "/dev/full")
 
     def test_wrong_usage(self):
         for arguments in (["--nonsense"], ["--file"], ["--file", "/does/not/exist"],
@@ -393,7 +411,7 @@ class CommandLine(CrawlerTest):
 
 
 class Interrupt(CrawlerTest):
-    def test_ctrl_c_leaves_whole_files_only(self):
+    def assert_leaves_whole_files_only(self, sign):
         done = body(100_000)
 
         def answer(connection):
@@ -413,10 +431,16 @@ class Interrupt(CrawlerTest):
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             self.addCleanup(process.kill)
             support.wait_until(lambda: len(half_done()) == 4, "four downloads are half done")
-            out = support.assert_dies_by_sigint(self, process)
+            out = support.assert_dies_by_sigint(self, process, sign)
 
         self.assertIn("interrupted: 1 of 7 done", out)
         self.assertEqual(self.files(), {"done": done})
+
+    def test_ctrl_c_leaves_whole_files_only(self):
+        self.assert_leaves_whole_files_only(signal.SIGINT)
+
+    def test_sigterm_leaves_whole_files_only(self):
+        self.assert_leaves_whole_files_only(signal.SIGTERM)
 
     def test_ctrl_c_ends_the_demonstration_without_a_trace(self):
         process = subprocess.Popen([support.program("crawler")], stdout=subprocess.PIPE,

@@ -224,6 +224,47 @@ class ChatServer(unittest.TestCase):
         ada.expect(b"bob: last\n")
         self.assertGreater(time.monotonic() - start, 0.4)
 
+    def test_a_flood_of_blank_lines_harms_nobody(self):
+        ada, bob = self.join("ada"), self.join("bob")
+        nameless = self.join()
+        stop = threading.Event()
+
+        def flood(client):
+            client.socket.settimeout(0.05)
+            while not stop.is_set():
+                try:
+                    client.send(b"\n" * 65536)
+                except TimeoutError:
+                    pass
+
+        floods = [threading.Thread(target=flood, args=[c]) for c in (nameless, self.join("eve"))]
+        for thread in floods:
+            thread.start()
+        before = support.cpu_seconds(self.process)
+        self.assert_works(ada, bob)
+        time.sleep(1)
+        used = support.cpu_seconds(self.process) - before
+        stop.set()
+        for thread in floods:
+            thread.join()
+        self.assertLess(used, 0.5, "blank lines keep the server busy")
+        self.assert_works(ada, bob)
+
+    def test_names_that_are_no_names_are_refused_and_counted(self):
+        client = self.join()
+        client.expect(b"Your name?\n")
+        bad = [b"a b", b"/who", "ärger".encode(), b"\xff\xfe", b"a\0b", b"x" * 21, b"..", b"a,b",
+               b"a:", b"*"]
+        for name in bad:
+            client.send(b"\n" + name + b"\n")
+            client.expect(b"Another one?\n")
+        self.assertIn(b"the last one", client.expect_end())
+
+    def test_one_without_a_name_may_leave(self):
+        client = self.join()
+        client.send(b"/quit\n")
+        self.assertEqual(client.expect_end(), b"Your name?\n")
+
     def test_ctrl_c_ends_it_with_clients_connected(self):
         ada, nameless = self.join("ada"), self.join()
         nameless.expect(b"Your name?\n")

@@ -4,6 +4,7 @@ say where they listen, and a server that misbehaves on request."""
 
 import argparse
 import contextlib
+import os
 import pathlib
 import signal
 import socket
@@ -77,6 +78,12 @@ def reset(connection):
     connection.close()
 
 
+def cpu_seconds(process):
+    """How long a running process has computed."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def wait_until(condition, what):
     end = time.monotonic() + LIMIT
     while not condition():
@@ -85,8 +92,8 @@ def wait_until(condition, what):
         time.sleep(0.02)
 
 
-def assert_dies_by_sigint(test, process):
-    process.send_signal(signal.SIGINT)
+def assert_dies_by_sigint(test, process, sent=signal.SIGINT):
+    process.send_signal(sent)
     out, err = process.communicate(timeout=LIMIT)
     test.assertEqual(process.returncode, -signal.SIGINT, (out, err))
     test.assertEqual(err, "")

@@ -16,38 +16,34 @@
 #include <utility>
 #include <vector>
 
+#include "support/line.hpp"
 #include "support/reports.hpp"
 
 namespace aster {
 namespace {
 
 using namespace std::chrono_literals;
+using support::cancelling_here;
 using Seconds = std::chrono::duration<double>;
 
-struct TimeoutTest : ::testing::Test {
-  testing::SimLoop loop;
-  std::string log;
-
-  template <class Body>
-  auto run(Body body) {
-    return loop.run_until_complete(body());
-  }
-};
-using WaitFor = TimeoutTest;
+class TimeoutTest : public support::DriverTest {};
+class WaitFor : public support::DriverTest {};
+ASTER_BOTH_DRIVERS(TimeoutTest);
+ASTER_BOTH_DRIVERS(WaitFor);
 
 // timeout ------------------------------------------------------------------------------
 
-TEST_F(TimeoutTest, LetsABodyThatIsInTimePass) {
+TEST_P(TimeoutTest, LetsABodyThatIsInTimePass) {
   run([&]() -> Coroutine<> {
     auto body = [](Timeout&) -> Coroutine<int> { co_return co_await sleep(1s, 3); };
     int three = co_await with(timeout(2s), body);
     EXPECT_EQ(three, 3);
     co_await sleep(5s);
-    EXPECT_EQ(current_task().cancelling(), 0);
+    EXPECT_EQ(cancelling_here(), 0);
   });
 }
 
-TEST_F(TimeoutTest, EndsABodyThatIsNotInTimeoutError) {
+TEST_P(TimeoutTest, EndsABodyThatIsNotInTimeoutError) {
   const TimePoint start = loop.time();
   auto body = [&](Timeout& limit) -> Coroutine<> {
     try {
@@ -55,7 +51,7 @@ TEST_F(TimeoutTest, EndsABodyThatIsNotInTimeoutError) {
     } catch (const CancelledError&) {
       log += limit.state();  // TMO-8: inside it is a cancellation.
       EXPECT_TRUE(limit.expired());
-      EXPECT_EQ(current_task().cancelling(), 1);  // TMO-4
+      EXPECT_EQ(cancelling_here(), 1);  // TMO-4
       throw;
     }
   };
@@ -67,7 +63,7 @@ TEST_F(TimeoutTest, EndsABodyThatIsNotInTimeoutError) {
   EXPECT_EQ(loop.time() - start, 2s);
 }
 
-TEST_F(TimeoutTest, TheTaskIsNotCancelledAfterwards) {
+TEST_P(TimeoutTest, TheTaskIsNotCancelledAfterwards) {
   run([&]() -> Coroutine<> {
     auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
     try {
@@ -75,14 +71,14 @@ TEST_F(TimeoutTest, TheTaskIsNotCancelledAfterwards) {
     } catch (const TimeoutError&) {
       log += "timeout";
     }
-    EXPECT_EQ(current_task().cancelling(), 0);
+    EXPECT_EQ(cancelling_here(), 0);
     co_await sleep(1s);
   });
 
   EXPECT_EQ(log, "timeout");
 }
 
-TEST_F(TimeoutTest, CountsFromItsCallNotFromTheEntry) {
+TEST_P(TimeoutTest, CountsFromItsCallNotFromTheEntry) {
   const TimePoint start = loop.time();
   auto outer = [&]() -> Coroutine<> {
     auto limit = timeout(2s);  // TMO-1
@@ -95,7 +91,7 @@ TEST_F(TimeoutTest, CountsFromItsCallNotFromTheEntry) {
   EXPECT_EQ(loop.time() - start, 2s);
 }
 
-TEST_F(TimeoutTest, InfiniteMeansNone) {
+TEST_P(TimeoutTest, InfiniteMeansNone) {
   run([&]() -> Coroutine<> {
     auto body = [](Timeout& limit) -> Coroutine<> {
       EXPECT_EQ(limit.when(), std::nullopt);
@@ -106,7 +102,7 @@ TEST_F(TimeoutTest, InfiniteMeansNone) {
   });
 }
 
-TEST_F(TimeoutTest, OfNanIsAnError) {
+TEST_P(TimeoutTest, OfNanIsAnError) {
   auto outer = []() -> Coroutine<> {
     static_cast<void>(timeout(Seconds(std::numeric_limits<double>::quiet_NaN())));
     co_return;
@@ -117,7 +113,7 @@ TEST_F(TimeoutTest, OfNanIsAnError) {
 
 TEST(TimeoutWithoutLoop, IsAnError) { EXPECT_THROW(static_cast<void>(timeout(1s)), RuntimeError); }
 
-TEST_F(TimeoutTest, AtAPointInTime) {
+TEST_P(TimeoutTest, AtAPointInTime) {
   const TimePoint when = loop.time() + 3s;
   auto outer = [&]() -> Coroutine<> {
     auto body = [&](Timeout& limit) -> Coroutine<> {
@@ -131,7 +127,7 @@ TEST_F(TimeoutTest, AtAPointInTime) {
   EXPECT_EQ(loop.time(), when);
 }
 
-TEST_F(TimeoutTest, InThePastLetsTheBodyRunToItsFirstSuspension) {
+TEST_P(TimeoutTest, InThePastLetsTheBodyRunToItsFirstSuspension) {
   auto outer = [&]() -> Coroutine<> {
     auto body = [&](Timeout&) -> Coroutine<> {
       log += "started ";
@@ -145,16 +141,16 @@ TEST_F(TimeoutTest, InThePastLetsTheBodyRunToItsFirstSuspension) {
   EXPECT_EQ(log, "started ");
 }
 
-TEST_F(TimeoutTest, InThePastDoesNotHurtABodyThatNeverSuspends) {
+TEST_P(TimeoutTest, InThePastDoesNotHurtABodyThatNeverSuspends) {
   run([&]() -> Coroutine<> {
     auto body = [&](Timeout&) -> Coroutine<> { co_return; };
     co_await with(timeout(0s), body);
     co_await sleep(0s);  // The expiry that was queued is gone.
-    EXPECT_EQ(current_task().cancelling(), 0);
+    EXPECT_EQ(cancelling_here(), 0);
   });
 }
 
-TEST_F(TimeoutTest, CanBeMovedWhileItRuns) {
+TEST_P(TimeoutTest, CanBeMovedWhileItRuns) {
   const TimePoint start = loop.time();
   auto outer = [&]() -> Coroutine<> {
     auto body = [&](Timeout& limit) -> Coroutine<> {
@@ -170,7 +166,7 @@ TEST_F(TimeoutTest, CanBeMovedWhileItRuns) {
   EXPECT_EQ(loop.time() - start, 6s);
 }
 
-TEST_F(TimeoutTest, CanBeTakenAwayWhileItRuns) {
+TEST_P(TimeoutTest, CanBeTakenAwayWhileItRuns) {
   run([&]() -> Coroutine<> {
     auto body = [](Timeout& limit) -> Coroutine<> {
       limit.reschedule(std::nullopt);
@@ -180,7 +176,7 @@ TEST_F(TimeoutTest, CanBeTakenAwayWhileItRuns) {
   });
 }
 
-TEST_F(TimeoutTest, CannotBeMovedBeforeItIsEnteredNorAfterItsEnd) {
+TEST_P(TimeoutTest, CannotBeMovedBeforeItIsEnteredNorAfterItsEnd) {
   std::string before;
   std::string after;
   run([&]() -> Coroutine<> {
@@ -203,7 +199,7 @@ TEST_F(TimeoutTest, CannotBeMovedBeforeItIsEnteredNorAfterItsEnd) {
   EXPECT_EQ(after, "Cannot change state of finished Timeout");
 }
 
-TEST_F(TimeoutTest, CannotBeEnteredTwice) {
+TEST_P(TimeoutTest, CannotBeEnteredTwice) {
   auto outer = [&]() -> Coroutine<> {
     auto limit = timeout(2s);
     auto body = [](Timeout&) -> Coroutine<> { co_return; };
@@ -214,7 +210,7 @@ TEST_F(TimeoutTest, CannotBeEnteredTwice) {
   EXPECT_THROW(run(outer), RuntimeError);  // TMO-10
 }
 
-TEST_F(TimeoutTest, CannotBeEnteredOutsideATask) {
+TEST_P(TimeoutTest, CannotBeEnteredOutsideATask) {
   std::string text;
   loop.call_soon([&] {
     try {
@@ -229,7 +225,7 @@ TEST_F(TimeoutTest, CannotBeEnteredOutsideATask) {
   EXPECT_EQ(text, "Timeout should be used inside a task");  // TMO-10
 }
 
-TEST_F(TimeoutTest, TellsItsState) {
+TEST_P(TimeoutTest, TellsItsState) {
   run([&]() -> Coroutine<> {
     auto limit = timeout(1s);
     log += std::string(limit.state()) + " ";
@@ -249,7 +245,7 @@ TEST_F(TimeoutTest, TellsItsState) {
   EXPECT_EQ(log, "created active expiring expired");  // TMO-12
 }
 
-TEST_F(TimeoutTest, ABodyThatSwallowsTheCancellationGoesOnWithoutAnother) {
+TEST_P(TimeoutTest, ABodyThatSwallowsTheCancellationGoesOnWithoutAnother) {
   run([&]() -> Coroutine<> {
     auto limit = timeout(1s);
     auto body = [&](Timeout&) -> Coroutine<> {
@@ -262,13 +258,13 @@ TEST_F(TimeoutTest, ABodyThatSwallowsTheCancellationGoesOnWithoutAnother) {
     };
     co_await with(limit, body);  // TMO-7: no error.
     EXPECT_TRUE(limit.expired());
-    EXPECT_EQ(current_task().cancelling(), 0);
+    EXPECT_EQ(cancelling_here(), 0);
   });
 
   EXPECT_EQ(log, "went on");
 }
 
-TEST_F(TimeoutTest, AnotherExceptionPasses) {
+TEST_P(TimeoutTest, AnotherExceptionPasses) {
   auto outer = [&]() -> Coroutine<> {
     auto body = [](Timeout&) -> Coroutine<> {
       try {
@@ -283,12 +279,12 @@ TEST_F(TimeoutTest, AnotherExceptionPasses) {
   EXPECT_THROW(run(outer), std::logic_error);  // TMO-6
 }
 
-TEST_F(TimeoutTest, ACancellationFromOutsideStaysOne) {
+TEST_P(TimeoutTest, ACancellationFromOutsideStaysOne) {
   auto outer = [&]() -> Coroutine<> {
     auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
     co_await with(timeout(10s), body);
   };
-  auto task = loop.create_task(outer());
+  auto task = start(outer());
   loop.advance(1s);
 
   task.cancel();
@@ -297,12 +293,12 @@ TEST_F(TimeoutTest, ACancellationFromOutsideStaysOne) {
   EXPECT_TRUE(task.cancelled());
 }
 
-TEST_F(TimeoutTest, ACancellationFromOutsideWinsOverAnExpiryOfTheSameTurn) {
+TEST_P(TimeoutTest, ACancellationFromOutsideWinsOverAnExpiryOfTheSameTurn) {
   auto outer = [&]() -> Coroutine<> {
     auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
     co_await with(timeout(1s), body);
   };
-  auto task = loop.create_task(outer());
+  auto task = start(outer());
   loop.run_until_idle();
   loop.call_later(1s, [&] { task.cancel(); });
 
@@ -312,13 +308,13 @@ TEST_F(TimeoutTest, ACancellationFromOutsideWinsOverAnExpiryOfTheSameTurn) {
   EXPECT_EQ(task.cancelling(), 1);
 }
 
-TEST_F(TimeoutTest, ABodyThatEndsInTheTurnOfTheDeadlineTakesTheExpiryBack) {
+TEST_P(TimeoutTest, ABodyThatEndsInTheTurnOfTheDeadlineTakesTheExpiryBack) {
   auto done = loop.create_future<>();
   auto outer = [&]() -> Coroutine<> {
     auto body = [&](Timeout&) -> Coroutine<> { co_await done; };
     co_await with(timeout(1s), body);
   };
-  auto task = loop.create_task(outer());
+  auto task = start(outer());
   loop.run_until_idle();
 
   done.set_result();  // The task's step is queued before the expiry, in one turn.
@@ -329,7 +325,7 @@ TEST_F(TimeoutTest, ABodyThatEndsInTheTurnOfTheDeadlineTakesTheExpiryBack) {
   EXPECT_NO_THROW(task.result());
 }
 
-TEST_F(TimeoutTest, ARequestFromBeforeTheEntryDoesNotHideAnExpiry) {
+TEST_P(TimeoutTest, ARequestFromBeforeTheEntryDoesNotHideAnExpiry) {
   auto outer = [&]() -> Coroutine<> {
     try {
       co_await sleep(1h);
@@ -338,7 +334,7 @@ TEST_F(TimeoutTest, ARequestFromBeforeTheEntryDoesNotHideAnExpiry) {
     auto body = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
     co_await with(timeout(1s), body);
   };
-  auto task = loop.create_task(outer());
+  auto task = start(outer());
   loop.run_until_idle();
   task.cancel();
 
@@ -349,7 +345,7 @@ TEST_F(TimeoutTest, ARequestFromBeforeTheEntryDoesNotHideAnExpiry) {
 
 // The nesting matrix, TMO-11: which of two nested limits comes first.
 
-TEST_F(TimeoutTest, AnInnerExpiryIsConvertedByTheInnerBlockOnly) {
+TEST_P(TimeoutTest, AnInnerExpiryIsConvertedByTheInnerBlockOnly) {
   run([&]() -> Coroutine<> {
     auto inner = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
     auto middle = [&](Timeout& outer_limit) -> Coroutine<> {
@@ -367,7 +363,7 @@ TEST_F(TimeoutTest, AnInnerExpiryIsConvertedByTheInnerBlockOnly) {
   EXPECT_EQ(log, "inner ");  // TMO-11
 }
 
-TEST_F(TimeoutTest, AnOuterExpiryPassesTheInnerBlockAsACancellation) {
+TEST_P(TimeoutTest, AnOuterExpiryPassesTheInnerBlockAsACancellation) {
   auto outer = [&]() -> Coroutine<> {
     auto inner = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
     auto middle = [&](Timeout&) -> Coroutine<> {
@@ -385,7 +381,7 @@ TEST_F(TimeoutTest, AnOuterExpiryPassesTheInnerBlockAsACancellation) {
   EXPECT_EQ(log, "cancelled ");  // TMO-11
 }
 
-TEST_F(TimeoutTest, WhenBothExpireTogetherTheOuterOneIsThrown) {
+TEST_P(TimeoutTest, WhenBothExpireTogetherTheOuterOneIsThrown) {
   auto outer = [&]() -> Coroutine<> {
     const TimePoint when = loop.time() + 1s;
     auto inner = [](Timeout&) -> Coroutine<> { co_await sleep(1h); };
@@ -402,7 +398,7 @@ TEST_F(TimeoutTest, WhenBothExpireTogetherTheOuterOneIsThrown) {
     };
     co_await with(timeout_at(when), middle);
   };
-  auto task = loop.create_task(outer());
+  auto task = start(outer());
 
   loop.advance(1s);
 
@@ -413,18 +409,18 @@ TEST_F(TimeoutTest, WhenBothExpireTogetherTheOuterOneIsThrown) {
 
 // wait_for ------------------------------------------------------------------------------
 
-TEST_F(WaitFor, GivesTheResultInTime) {
+TEST_P(WaitFor, GivesTheResultInTime) {
   auto body = []() -> Coroutine<int> { co_return co_await wait_for(sleep(1s, 3), 2s); };
 
   EXPECT_EQ(run(body), 3);
 }
 
-TEST_F(WaitFor, RunsACoroutineInTheCallersTask) {
+TEST_P(WaitFor, RunsACoroutineInTheCallersTask) {
   run([&]() -> Coroutine<> {
-    AnyTask caller = current_task();
-    AnyTask seen;
+    const detail::Driver* caller = loop.scheduler().current();
+    const detail::Driver* seen = nullptr;
     auto inner = [&]() -> Coroutine<> {
-      seen = current_task();
+      seen = loop.scheduler().current();
       co_return;
     };
     co_await wait_for(inner(), 1s);
@@ -432,7 +428,7 @@ TEST_F(WaitFor, RunsACoroutineInTheCallersTask) {
   });
 }
 
-TEST_F(WaitFor, InfiniteIsAPlainAwait) {
+TEST_P(WaitFor, InfiniteIsAPlainAwait) {
   auto body = []() -> Coroutine<int> {
     co_return co_await wait_for(sleep(100h, 3), Delay::infinite());
   };
@@ -440,27 +436,27 @@ TEST_F(WaitFor, InfiniteIsAPlainAwait) {
   EXPECT_EQ(run(body), 3);  // WAIT-8
 }
 
-TEST_F(WaitFor, OfNanIsAnError) {
+TEST_P(WaitFor, OfNanIsAnError) {
   EXPECT_THROW(
       static_cast<void>(wait_for(sleep(1s), Seconds(std::numeric_limits<double>::quiet_NaN()))),
       ValueError);
 }
 
-TEST_F(WaitFor, ZeroOfADoneFutureGivesItsResult) {
+TEST_P(WaitFor, ZeroOfADoneFutureGivesItsResult) {
   Future<int> f = loop.create_future<int>();
   f.set_result(1);
 
-  EXPECT_EQ(loop.run_until_complete(wait_for(f, 0s)), 1);  // WAIT-9
+  EXPECT_EQ(run(wait_for(f, 0s)), 1);  // WAIT-9
 }
 
-TEST_F(WaitFor, ZeroOfAPendingFutureCancelsIt) {
+TEST_P(WaitFor, ZeroOfAPendingFutureCancelsIt) {
   Future<int> f = loop.create_future<int>();
 
-  EXPECT_THROW(loop.run_until_complete(wait_for(f, 0s)), TimeoutError);  // WAIT-9
+  EXPECT_THROW(run(wait_for(f, 0s)), TimeoutError);  // WAIT-9
   EXPECT_TRUE(f.cancelled());
 }
 
-TEST_F(WaitFor, ZeroOfATaskThatSwallowsTheCancellationGivesItsResult) {
+TEST_P(WaitFor, ZeroOfATaskThatSwallowsTheCancellationGivesItsResult) {
   auto stubborn = []() -> Coroutine<int> {
     try {
       co_await sleep(1h);
@@ -471,10 +467,10 @@ TEST_F(WaitFor, ZeroOfATaskThatSwallowsTheCancellationGivesItsResult) {
   auto inner = loop.create_task(stubborn());
   loop.run_until_idle();
 
-  EXPECT_EQ(loop.run_until_complete(wait_for(inner, 0s)), 4);
+  EXPECT_EQ(run(wait_for(inner, 0s)), 4);
 }
 
-TEST_F(WaitFor, OverTimeItCancelsAndWaitsForTheEnd) {
+TEST_P(WaitFor, OverTimeItCancelsAndWaitsForTheEnd) {
   auto slow_end = [&]() -> Coroutine<> {
     bool cancelled = false;
     try {
@@ -489,14 +485,14 @@ TEST_F(WaitFor, OverTimeItCancelsAndWaitsForTheEnd) {
   auto inner = loop.create_task(slow_end());
   const TimePoint start = loop.time();
 
-  EXPECT_THROW(loop.run_until_complete(wait_for(inner, 1s)), TimeoutError);  // WAIT-10
+  EXPECT_THROW(run(wait_for(inner, 1s)), TimeoutError);  // WAIT-10
 
   EXPECT_EQ(log, "ended");
   EXPECT_TRUE(inner.cancelled());
   EXPECT_EQ(loop.time() - start, 4s);
 }
 
-TEST_F(WaitFor, GivesTheValueOfOneThatSwallowsTheCancellation) {
+TEST_P(WaitFor, GivesTheValueOfOneThatSwallowsTheCancellation) {
   auto stubborn = []() -> Coroutine<int> {
     try {
       co_await sleep(1h);
@@ -505,10 +501,10 @@ TEST_F(WaitFor, GivesTheValueOfOneThatSwallowsTheCancellation) {
     co_return 4;
   };
 
-  EXPECT_EQ(loop.run_until_complete(wait_for(stubborn(), 1s)), 4);  // WAIT-11
+  EXPECT_EQ(run(wait_for(stubborn(), 1s)), 4);  // WAIT-11
 }
 
-TEST_F(WaitFor, ThrowsAnotherErrorRaisedDuringTheCancellation) {
+TEST_P(WaitFor, ThrowsAnotherErrorRaisedDuringTheCancellation) {
   auto fails = []() -> Coroutine<int> {
     try {
       co_await sleep(1h);
@@ -518,12 +514,12 @@ TEST_F(WaitFor, ThrowsAnotherErrorRaisedDuringTheCancellation) {
     co_return 4;
   };
 
-  EXPECT_THROW(loop.run_until_complete(wait_for(fails(), 1s)), std::logic_error);  // WAIT-12
+  EXPECT_THROW(run(wait_for(fails(), 1s)), std::logic_error);  // WAIT-12
 }
 
-TEST_F(WaitFor, ACancellationOfTheCallerWinsOverAResultOfTheSameTurn) {
+TEST_P(WaitFor, ACancellationOfTheCallerWinsOverAResultOfTheSameTurn) {
   Future<int> f = loop.create_future<int>();
-  auto outer = loop.create_task(wait_for(f, 1h));
+  auto outer = start(wait_for(f, 1h));
   loop.run_until_idle();
 
   f.set_result(5);
@@ -534,9 +530,9 @@ TEST_F(WaitFor, ACancellationOfTheCallerWinsOverAResultOfTheSameTurn) {
   EXPECT_EQ(f.result(), 5);
 }
 
-TEST_F(WaitFor, AnExpiryInTheTurnOfTheCompletionLosesNoResult) {
+TEST_P(WaitFor, AnExpiryInTheTurnOfTheCompletionLosesNoResult) {
   Future<int> f = loop.create_future<int>();
-  auto outer = loop.create_task(wait_for(f, 1s));
+  auto outer = start(wait_for(f, 1s));
   loop.call_later(1s, [&] { f.set_result(5); });  // Before the limit's timer.
 
   loop.advance(1s);
@@ -546,7 +542,7 @@ TEST_F(WaitFor, AnExpiryInTheTurnOfTheCompletionLosesNoResult) {
   EXPECT_EQ(f.result(), 5);
 }
 
-TEST_F(WaitFor, MovesAMoveOnlyResult) {
+TEST_P(WaitFor, MovesAMoveOnlyResult) {
   auto make = []() -> Coroutine<std::unique_ptr<int>> { co_return std::make_unique<int>(4); };
   auto body = [&]() -> Coroutine<int> {
     std::unique_ptr<int> p = co_await wait_for(make(), 1s);
@@ -556,13 +552,14 @@ TEST_F(WaitFor, MovesAMoveOnlyResult) {
   EXPECT_EQ(run(body), 4);
 }
 
-TEST_F(WaitFor, LeavesNoTimerBehind) {
+TEST_P(WaitFor, LeavesNoTimerBehind) {
   run([]() -> Coroutine<> { co_await wait_for(sleep(1s), 1h); });
 
   EXPECT_EQ(loop.backend_timeout(), Duration::max());
 }
 
-TEST_F(WaitFor, IsTakenDownWithItsLoop) {
+TEST(WaitForOnALoop, IsTakenDownWithIt) {
+  testing::SimLoop loop;
   support::Reports reports(loop);
   auto task = loop.create_task(wait_for(sleep(1h), 2h));
   loop.run_until_idle();

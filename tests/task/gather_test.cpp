@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/line.hpp"
 #include "support/reports.hpp"
 
 namespace aster {
@@ -30,12 +31,10 @@ Coroutine<> fails_after(Duration time, const char* text) {
   throw std::logic_error(text);
 }
 
-struct Gather : ::testing::Test {
-  testing::SimLoop loop;
-  std::string log;
-};
+class Gather : public support::DriverTest {};
+ASTER_BOTH_DRIVERS(Gather);
 
-TEST_F(Gather, GivesResultsInTheOrderOfTheArguments) {
+TEST_P(Gather, GivesResultsInTheOrderOfTheArguments) {
   auto body = []() -> Coroutine<> {
     auto all = co_await gather(after(2s, 1), after(1s, std::string("two")));
     auto& [one, two] = all;
@@ -43,39 +42,39 @@ TEST_F(Gather, GivesResultsInTheOrderOfTheArguments) {
     EXPECT_EQ(two, "two");
   };
 
-  loop.run_until_complete(body());
+  run(body());
 }
 
-TEST_F(Gather, RunsConcurrently) {
+TEST_P(Gather, RunsConcurrently) {
   const TimePoint start = loop.time();
   auto body = []() -> Coroutine<> { co_await gather(after(2s, 1), after(2s, 2)); };
 
-  loop.run_until_complete(body());
+  run(body());
 
   EXPECT_EQ(loop.time() - start, 2s);
 }
 
-TEST_F(Gather, VoidBecomesMonostate) {
+TEST_P(Gather, VoidBecomesMonostate) {
   auto nothing = []() -> Coroutine<> { co_return; };
   auto body = [&]() -> Coroutine<> {
     std::tuple<std::monostate, int> both = co_await gather(nothing(), after(0s, 2));
     EXPECT_EQ(std::get<1>(both), 2);
   };
 
-  loop.run_until_complete(body());
+  run(body());
 }
 
-TEST_F(Gather, TakesAVector) {
+TEST_P(Gather, TakesAVector) {
   std::vector<Coroutine<int>> coroutines;
   for (int i = 0; i < 3; ++i) coroutines.push_back(after((3 - i) * 1s, i));
   auto body = [&]() -> Coroutine<std::vector<int>> {
     co_return co_await gather(std::move(coroutines));
   };
 
-  EXPECT_EQ(loop.run_until_complete(body()), (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(run(body()), (std::vector<int>{0, 1, 2}));
 }
 
-TEST_F(Gather, OfAnEmptyVectorIsDoneAtOnce) {
+TEST_P(Gather, OfAnEmptyVectorIsDoneAtOnce) {
   auto body = []() -> Coroutine<> {
     auto none = gather(std::vector<Coroutine<int>>());
     EXPECT_TRUE(none.done());  // WAIT-15
@@ -83,32 +82,32 @@ TEST_F(Gather, OfAnEmptyVectorIsDoneAtOnce) {
     co_return;
   };
 
-  loop.run_until_complete(body());
+  run(body());
 }
 
-TEST_F(Gather, MovesMoveOnlyResults) {
+TEST_P(Gather, MovesMoveOnlyResults) {
   auto make = [](int n) -> Coroutine<std::unique_ptr<int>> { co_return std::make_unique<int>(n); };
   auto body = [&]() -> Coroutine<int> {
     auto all = co_await gather(make(1), make(2));
     co_return *std::get<0>(all) + *std::get<1>(all);
   };
 
-  EXPECT_EQ(loop.run_until_complete(body()), 3);
+  EXPECT_EQ(run(body()), 3);
 }
 
-TEST_F(Gather, TheSameTaskTwiceRunsOnceAndCountsTwice) {
+TEST_P(Gather, TheSameTaskTwiceRunsOnceAndCountsTwice) {
   auto task = loop.create_task(after(1s, 7));
   auto body = [&]() -> Coroutine<> {
     auto all = co_await gather(task, task);
     EXPECT_EQ(all, (std::tuple<int, int>(7, 7)));  // WAIT-16
   };
 
-  loop.run_until_complete(body());
+  run(body());
 
   EXPECT_EQ(task.result(), 7);
 }
 
-TEST_F(Gather, OfDoneFuturesIsDoneOnReturn) {
+TEST_P(Gather, OfDoneFuturesIsDoneOnReturn) {
   Future<int> a = loop.create_future<int>();
   Future<int> b = loop.create_future<int>();
   a.set_result(1);
@@ -120,7 +119,7 @@ TEST_F(Gather, OfDoneFuturesIsDoneOnReturn) {
   EXPECT_EQ(both.result(), (std::tuple<int, int>(1, 2)));
 }
 
-TEST_F(Gather, RefusesFuturesOfSeveralLoops) {
+TEST_P(Gather, RefusesFuturesOfSeveralLoops) {
   testing::SimLoop other;
   Future<int> a = loop.create_future<int>();
   Future<int> b = other.create_future<int>();
@@ -128,7 +127,7 @@ TEST_F(Gather, RefusesFuturesOfSeveralLoops) {
   EXPECT_THROW(static_cast<void>(gather(a, b)), ValueError);  // WAIT-23
 }
 
-TEST_F(Gather, TheFirstFailureIsThrownAtOnceAndTheOthersRunOn) {
+TEST_P(Gather, TheFirstFailureIsThrownAtOnceAndTheOthersRunOn) {
   auto slow = [&]() -> Coroutine<> {
     co_await sleep(5s);
     log += "ended";
@@ -136,7 +135,7 @@ TEST_F(Gather, TheFirstFailureIsThrownAtOnceAndTheOthersRunOn) {
   const TimePoint start = loop.time();
   auto body = [&]() -> Coroutine<> { co_await gather(fails_after(1s, "bad"), slow()); };
 
-  EXPECT_THROW(loop.run_until_complete(body()), std::logic_error);  // WAIT-17, ORD-32
+  EXPECT_THROW(run(body()), std::logic_error);  // WAIT-17, ORD-32
   EXPECT_EQ(loop.time() - start, 1s);
   EXPECT_EQ(log, "");
 
@@ -144,7 +143,7 @@ TEST_F(Gather, TheFirstFailureIsThrownAtOnceAndTheOthersRunOn) {
   EXPECT_EQ(log, "ended");
 }
 
-TEST_F(Gather, LaterErrorsOfItsChildrenAreNotReported) {
+TEST_P(Gather, LaterErrorsOfItsChildrenAreNotReported) {
   Reports reports(loop);
   auto body = [&]() -> Coroutine<> {
     auto both = gather(fails_after(1s, "first"), fails_after(2s, "second"));
@@ -155,13 +154,13 @@ TEST_F(Gather, LaterErrorsOfItsChildrenAreNotReported) {
     co_await sleep(5s);
   };
 
-  loop.run_until_complete(body());
+  run(body());
   loop.run_until_idle();
 
   EXPECT_TRUE(reports.empty());  // WAIT-17
 }
 
-TEST_F(Gather, ACancelledChildIsAFailureAndTheGatherIsNotCancelled) {
+TEST_P(Gather, ACancelledChildIsAFailureAndTheGatherIsNotCancelled) {
   auto child = loop.create_task(after(1h, 1));
   auto other = loop.create_task(after(1s, 2));
   auto both = gather(child, other);
@@ -177,7 +176,7 @@ TEST_F(Gather, ACancelledChildIsAFailureAndTheGatherIsNotCancelled) {
   loop.advance(1s);
 }
 
-TEST_F(Gather, WithReturnExceptionsGivesOutcomes) {
+TEST_P(Gather, WithReturnExceptionsGivesOutcomes) {
   auto body = []() -> Coroutine<> {
     auto all = co_await gather(return_exceptions, after(1s, 1), fails_after(2s, "bad"));
     auto& [one, bad] = all;
@@ -185,10 +184,10 @@ TEST_F(Gather, WithReturnExceptionsGivesOutcomes) {
     EXPECT_EQ(describe(bad.exception()), "std::logic_error: bad");
   };
 
-  loop.run_until_complete(body());
+  run(body());
 }
 
-TEST_F(Gather, WithReturnExceptionsACancelledChildIsAnOutcome) {
+TEST_P(Gather, WithReturnExceptionsACancelledChildIsAnOutcome) {
   auto child = loop.create_task(after(1h, 1));
   auto other = loop.create_task(after(1s, 2));
   auto both = gather(return_exceptions, child, other);
@@ -202,7 +201,7 @@ TEST_F(Gather, WithReturnExceptionsACancelledChildIsAnOutcome) {
   EXPECT_EQ(std::get<1>(all).value(), 2);
 }
 
-TEST_F(Gather, WithReturnExceptionsTakesAVector) {
+TEST_P(Gather, WithReturnExceptionsTakesAVector) {
   auto body = []() -> Coroutine<> {
     std::vector<Coroutine<>> coroutines;
     coroutines.push_back(fails_after(1s, "a"));
@@ -211,10 +210,10 @@ TEST_F(Gather, WithReturnExceptionsTakesAVector) {
     EXPECT_EQ(describe(all[1].exception()), "std::logic_error: b");
   };
 
-  loop.run_until_complete(body());
+  run(body());
 }
 
-TEST_F(Gather, CancelGoesToAllChildrenAndEndsWhenTheyHave) {
+TEST_P(Gather, CancelGoesToAllChildrenAndEndsWhenTheyHave) {
   auto a = loop.create_task(after(1h, 1));
   auto b = loop.create_task(after(2h, 2));
   auto both = gather(a, b);
@@ -230,7 +229,7 @@ TEST_F(Gather, CancelGoesToAllChildrenAndEndsWhenTheyHave) {
   EXPECT_THROW(static_cast<void>(both.result()), CancelledError);
 }
 
-TEST_F(Gather, CancelWithReturnExceptionsIsACancelledErrorToo) {
+TEST_P(Gather, CancelWithReturnExceptionsIsACancelledErrorToo) {
   auto a = loop.create_task(after(1h, 1));
   auto b = loop.create_task(after(0s, 2));
   auto both = gather(return_exceptions, a, b);
@@ -242,7 +241,7 @@ TEST_F(Gather, CancelWithReturnExceptionsIsACancelledErrorToo) {
   EXPECT_THROW(static_cast<void>(both.result()), CancelledError);  // WAIT-20
 }
 
-TEST_F(Gather, CancelOfADoneOneIsFalseAndLeavesTheChildrenAlone) {
+TEST_P(Gather, CancelOfADoneOneIsFalseAndLeavesTheChildrenAlone) {
   auto slow = loop.create_task(after(1h, 1));
   auto both = gather(loop.create_task(fails_after(0s, "bad")), slow);
   loop.run_until_idle();
@@ -256,7 +255,7 @@ TEST_F(Gather, CancelOfADoneOneIsFalseAndLeavesTheChildrenAlone) {
   loop.run_until_idle();
 }
 
-TEST_F(Gather, AChildThatSwallowsTheCancellationStillLetsItEndCancelled) {
+TEST_P(Gather, AChildThatSwallowsTheCancellationStillLetsItEndCancelled) {
   auto stubborn = [&]() -> Coroutine<int> {
     try {
       co_await sleep(1h);
@@ -273,7 +272,7 @@ TEST_F(Gather, AChildThatSwallowsTheCancellationStillLetsItEndCancelled) {
   EXPECT_THROW(static_cast<void>(both.result()), CancelledError);  // WAIT-20
 }
 
-TEST_F(Gather, DroppedWhileItsChildrenRunLeavesThemRunning) {
+TEST_P(Gather, DroppedWhileItsChildrenRunLeavesThemRunning) {
   auto slow = [&]() -> Coroutine<> {
     co_await sleep(1s);
     log += "ended";
@@ -287,7 +286,7 @@ TEST_F(Gather, DroppedWhileItsChildrenRunLeavesThemRunning) {
   EXPECT_EQ(log, "endedended");
 }
 
-TEST_F(Gather, IsDestroyedWithItsLoop) {
+TEST_P(Gather, IsDestroyedWithItsLoop) {
   Reports reports(loop);
   auto both = gather(loop.create_task(after(1h, 1)), loop.create_future<int>());
   loop.run_until_idle();
@@ -297,19 +296,19 @@ TEST_F(Gather, IsDestroyedWithItsLoop) {
   EXPECT_FALSE(both.done());
 }
 
-TEST_F(Gather, TasksStartInTheOrderOfTheArguments) {
+TEST_P(Gather, TasksStartInTheOrderOfTheArguments) {
   auto note = [&](char name) -> Coroutine<> {
     log += name;
     co_return;
   };
   auto body = [&]() -> Coroutine<> { co_await gather(note('a'), note('b'), note('c')); };
 
-  loop.run_until_complete(body());
+  run(body());
 
   EXPECT_EQ(log, "abc");
 }
 
-TEST_F(Gather, TakesForeignAwaitables) {
+TEST_P(Gather, TakesForeignAwaitables) {
   struct Ready {
     Ready() = default;
     bool await_ready() const { return true; }
@@ -321,7 +320,7 @@ TEST_F(Gather, TakesForeignAwaitables) {
     co_return std::get<0>(all);
   };
 
-  EXPECT_EQ(loop.run_until_complete(body()), 4);
+  EXPECT_EQ(run(body()), 4);
 }
 
 }  // namespace

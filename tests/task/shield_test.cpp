@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "support/line.hpp"
 #include "support/reports.hpp"
 
 namespace aster {
@@ -27,33 +28,34 @@ Coroutine<> fails_after(Duration time) {
   throw std::logic_error("late");
 }
 
-struct Shield : ::testing::Test {
-  testing::SimLoop loop;
+struct Shield : support::DriverTest {
   Reports reports{loop};
 };
 
-TEST_F(Shield, GivesTheInnerResult) {
+ASTER_BOTH_DRIVERS(Shield);
+
+TEST_P(Shield, GivesTheInnerResult) {
   auto body = []() -> Coroutine<int> { co_return co_await shield(after(1s, 3)); };
 
-  EXPECT_EQ(loop.run_until_complete(body()), 3);
+  EXPECT_EQ(run(body()), 3);
 }
 
-TEST_F(Shield, GivesTheInnerError) {
+TEST_P(Shield, GivesTheInnerError) {
   auto body = []() -> Coroutine<> { co_await shield(fails_after(1s)); };
 
-  EXPECT_THROW(loop.run_until_complete(body()), std::logic_error);
+  EXPECT_THROW(run(body()), std::logic_error);
   loop.run_until_idle();
   EXPECT_TRUE(reports.empty());
 }
 
-TEST_F(Shield, OfADoneFutureIsThatFuture) {
+TEST_P(Shield, OfADoneFutureIsThatFuture) {
   Future<int> f = loop.create_future<int>();
   f.set_result(1);
 
   EXPECT_EQ(shield(f), f);  // WAIT-24
 }
 
-TEST_F(Shield, OfAPendingFutureIsAnother) {
+TEST_P(Shield, OfAPendingFutureIsAnother) {
   Future<int> f = loop.create_future<int>();
 
   Future<int> outer = shield(f);
@@ -64,7 +66,7 @@ TEST_F(Shield, OfAPendingFutureIsAnother) {
   EXPECT_EQ(outer.result(), 2);
 }
 
-TEST_F(Shield, CancellingTheOuterLeavesTheInnerRunning) {
+TEST_P(Shield, CancellingTheOuterLeavesTheInnerRunning) {
   auto inner = loop.create_task(after(1s, 3));
   auto outer = shield(inner);
   loop.run_until_idle();
@@ -76,7 +78,7 @@ TEST_F(Shield, CancellingTheOuterLeavesTheInnerRunning) {
   EXPECT_EQ(inner.result(), 3);  // WAIT-25, ORD-33
 }
 
-TEST_F(Shield, AnErrorOfTheInnerAfterThatIsReported) {
+TEST_P(Shield, AnErrorOfTheInnerAfterThatIsReported) {
   auto outer = shield(loop.create_task(fails_after(1s)));
   loop.run_until_idle();
   outer.cancel();
@@ -88,7 +90,7 @@ TEST_F(Shield, AnErrorOfTheInnerAfterThatIsReported) {
   EXPECT_EQ(reports.errors[0], "std::logic_error: late");
 }
 
-TEST_F(Shield, AnErrorOfAnInnerFutureAfterThatIsReported) {
+TEST_P(Shield, AnErrorOfAnInnerFutureAfterThatIsReported) {
   Future<> inner = loop.create_future<>();
   {
     auto outer = shield(inner);
@@ -102,7 +104,7 @@ TEST_F(Shield, AnErrorOfAnInnerFutureAfterThatIsReported) {
   EXPECT_NE(reports.messages[0].find("exception in shielded future"), std::string::npos);
 }
 
-TEST_F(Shield, ACancelledInnerCancelsTheOuter) {
+TEST_P(Shield, ACancelledInnerCancelsTheOuter) {
   auto inner = loop.create_task(after(1h, 1));
   auto outer = shield(inner);
   loop.run_until_idle();
@@ -113,7 +115,7 @@ TEST_F(Shield, ACancelledInnerCancelsTheOuter) {
   EXPECT_TRUE(outer.cancelled());  // WAIT-26
 }
 
-TEST_F(Shield, HoldsTheInnerTask) {
+TEST_P(Shield, HoldsTheInnerTask) {
   bool ended = false;
   auto inner = [&]() -> Coroutine<> {
     co_await sleep(1s);
@@ -128,7 +130,7 @@ TEST_F(Shield, HoldsTheInnerTask) {
   EXPECT_TRUE(ended);  // WAIT-27
 }
 
-TEST_F(Shield, MovesAMoveOnlyResult) {
+TEST_P(Shield, MovesAMoveOnlyResult) {
   auto make = []() -> Coroutine<std::unique_ptr<int>> {
     co_await sleep(1s);
     co_return std::make_unique<int>(4);
@@ -138,16 +140,16 @@ TEST_F(Shield, MovesAMoveOnlyResult) {
     co_return *p;
   };
 
-  EXPECT_EQ(loop.run_until_complete(body()), 4);
+  EXPECT_EQ(run(body()), 4);
 }
 
-TEST_F(Shield, OfAFutureThatNobodyCompletesIsFreed) {
+TEST_P(Shield, OfAFutureThatNobodyCompletesIsFreed) {
   auto f = loop.create_future<std::shared_ptr<int>>();
   auto outer = shield(f);
   // The leak checker says whether both go with their last handles.
 }
 
-TEST_F(Shield, IsDestroyedWithItsLoop) {
+TEST_P(Shield, IsDestroyedWithItsLoop) {
   auto outer = shield(loop.create_task(after(1h, 1)));
   loop.run_until_idle();
 

@@ -14,12 +14,14 @@
 #include <utility>
 #include <vector>
 
+#include "support/line.hpp"
 #include "support/reports.hpp"
 
 namespace aster {
 namespace {
 
 using namespace std::chrono_literals;
+using support::cancelling_here;
 using support::Reports;
 
 Coroutine<> fails_after(Duration time, std::string text) {
@@ -27,10 +29,8 @@ Coroutine<> fails_after(Duration time, std::string text) {
   throw ValueError(text);
 }
 
-struct Group : ::testing::Test {
-  testing::SimLoop loop;
+struct Group : support::DriverTest {
   Reports reports{loop};
-  std::string log;
 
   Coroutine<> note(Duration time, std::string text) {
     try {
@@ -46,7 +46,7 @@ struct Group : ::testing::Test {
   template <class Body>
   std::vector<std::string> errors_of(Body body) {
     try {
-      loop.run_until_complete(with(TaskGroup(), std::move(body)));
+      run(with(TaskGroup(), std::move(body)));
     } catch (const ExceptionGroup& group) {
       EXPECT_EQ(group.message(), "unhandled errors in a TaskGroup");  // TG-9
       std::vector<std::string> result;
@@ -56,9 +56,10 @@ struct Group : ::testing::Test {
     return {};
   }
 };
+ASTER_BOTH_DRIVERS(Group);
 using Texts = std::vector<std::string>;
 
-TEST_F(Group, IsLeftWhenAllChildrenHaveEnded) {
+TEST_P(Group, IsLeftWhenAllChildrenHaveEnded) {
   const TimePoint start = loop.time();
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1s, "a"));
@@ -73,16 +74,16 @@ TEST_F(Group, IsLeftWhenAllChildrenHaveEnded) {
   EXPECT_EQ(loop.time() - start, 2s);
 }
 
-TEST_F(Group, GivesWhatItsBodyReturns) {
+TEST_P(Group, GivesWhatItsBodyReturns) {
   auto body = [&](TaskGroup& group) -> Coroutine<int> {
     auto child = group.create_task([]() -> Coroutine<int> { co_return 4; });
     co_return co_await child;
   };
 
-  EXPECT_EQ(loop.run_until_complete(with(TaskGroup(), body)), 4);
+  EXPECT_EQ(run(with(TaskGroup(), body)), 4);
 }
 
-TEST_F(Group, TakesCallablesWithArguments) {
+TEST_P(Group, TakesCallablesWithArguments) {
   std::vector<int> seen;
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     auto child = [&seen](std::unique_ptr<int> n) -> Coroutine<> {
@@ -94,12 +95,12 @@ TEST_F(Group, TakesCallablesWithArguments) {
     co_return;
   };
 
-  loop.run_until_complete(with(TaskGroup(), body));
+  run(with(TaskGroup(), body));
 
   EXPECT_EQ(seen, std::vector<int>{3});
 }
 
-TEST_F(Group, AFailedChildCancelsTheOthersAndTheBody) {
+TEST_P(Group, AFailedChildCancelsTheOthersAndTheBody) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(fails_after(1s, "bad"));
     group.create_task(note(1h, "other"));
@@ -111,7 +112,7 @@ TEST_F(Group, AFailedChildCancelsTheOthersAndTheBody) {
   EXPECT_EQ(log, "other-cancelled body-cancelled ");
 }
 
-TEST_F(Group, ItsOwnCancellationOfTheParentDoesNotLeakOut) {
+TEST_P(Group, ItsOwnCancellationOfTheParentDoesNotLeakOut) {
   int cancelling = -1;
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(fails_after(1s, "bad"));
@@ -123,16 +124,15 @@ TEST_F(Group, ItsOwnCancellationOfTheParentDoesNotLeakOut) {
     } catch (const ExceptionGroup&) {
     }
     co_await sleep(0s);
-    auto task = current_task();
-    cancelling = task.cancelling();
+    cancelling = cancelling_here();
   };
 
-  loop.run_until_complete(outer());
+  run(outer());
 
   EXPECT_EQ(cancelling, 0);  // TG-13
 }
 
-TEST_F(Group, ACancelledChildIsNoError) {
+TEST_P(Group, ACancelledChildIsNoError) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     auto child = group.create_task(note(1h, "child"));
     group.create_task(note(1s, "other"));
@@ -145,7 +145,7 @@ TEST_F(Group, ACancelledChildIsNoError) {
   EXPECT_EQ(log, "child-cancelled other ");
 }
 
-TEST_F(Group, AnErrorOfTheBodyCancelsTheChildrenAndJoinsTheGroup) {
+TEST_P(Group, AnErrorOfTheBodyCancelsTheChildrenAndJoinsTheGroup) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1h, "child"));
     co_await sleep(1s);
@@ -157,7 +157,7 @@ TEST_F(Group, AnErrorOfTheBodyCancelsTheChildrenAndJoinsTheGroup) {
   EXPECT_EQ(log, "child-cancelled ");
 }
 
-TEST_F(Group, ErrorsComeInTheOrderOfCompletionTheBodysLast) {
+TEST_P(Group, ErrorsComeInTheOrderOfCompletionTheBodysLast) {
   auto fails_on_cancel = [](Duration cleanup, std::string text) -> Coroutine<> {
     try {
       co_await sleep(1h);
@@ -177,7 +177,7 @@ TEST_F(Group, ErrorsComeInTheOrderOfCompletionTheBodysLast) {
                                     "aster::TypeError: body"}));  // TG-10
 }
 
-TEST_F(Group, MustBeEnteredBeforeItTakesTasks) {
+TEST_P(Group, MustBeEnteredBeforeItTakesTasks) {
   auto shared = std::make_shared<int>(0);
   auto child = [](std::shared_ptr<int>) -> Coroutine<> { co_return; };
   TaskGroup group;
@@ -187,15 +187,15 @@ TEST_F(Group, MustBeEnteredBeforeItTakesTasks) {
   EXPECT_EQ(shared.use_count(), 1);
 }
 
-TEST_F(Group, TakesNoTasksAfterItsEnd) {
+TEST_P(Group, TakesNoTasksAfterItsEnd) {
   TaskGroup group;
   auto body = [](TaskGroup&) -> Coroutine<> { co_return; };
-  loop.run_until_complete(with(group, body));
+  run(with(group, body));
 
   EXPECT_THROW(group.create_task(note(0s, "late")), RuntimeError);  // TG-3
 }
 
-TEST_F(Group, TakesNoTasksWhileItShutsDown) {
+TEST_P(Group, TakesNoTasksWhileItShutsDown) {
   std::string text;
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(fails_after(0s, "bad"));
@@ -217,7 +217,7 @@ TEST_F(Group, TakesNoTasksWhileItShutsDown) {
   EXPECT_EQ(log, "");
 }
 
-TEST_F(Group, ChildrenMayAddSiblingsWhileTheBlockIsLeft) {
+TEST_P(Group, ChildrenMayAddSiblingsWhileTheBlockIsLeft) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     auto spawns = [&]() -> Coroutine<> {
       co_await sleep(1s);
@@ -232,20 +232,20 @@ TEST_F(Group, ChildrenMayAddSiblingsWhileTheBlockIsLeft) {
   EXPECT_EQ(log, "sibling ");
 }
 
-TEST_F(Group, CannotBeEnteredTwice) {
+TEST_P(Group, CannotBeEnteredTwice) {
   TaskGroup group;
   auto body = [](TaskGroup&) -> Coroutine<> { co_return; };
-  loop.run_until_complete(with(group, body));
+  run(with(group, body));
 
-  EXPECT_THROW(loop.run_until_complete(with(group, body)), RuntimeError);  // TG-1
+  EXPECT_THROW(run(with(group, body)), RuntimeError);  // TG-1
 }
 
-TEST_F(Group, ACancellationFromOutsideReachesChildrenAndThenTheCaller) {
+TEST_P(Group, ACancellationFromOutsideReachesChildrenAndThenTheCaller) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1h, "child"));
     co_await note(1h, "body");
   };
-  auto task = loop.create_task(with(TaskGroup(), body));
+  auto task = start(with(TaskGroup(), body));
   loop.run_until_idle();
 
   task.cancel("why");
@@ -256,12 +256,12 @@ TEST_F(Group, ACancellationFromOutsideReachesChildrenAndThenTheCaller) {
   EXPECT_EQ(task.cancelling(), 1);
 }
 
-TEST_F(Group, ACancellationWhileItWaitsReachesChildrenAndThenTheCaller) {
+TEST_P(Group, ACancellationWhileItWaitsReachesChildrenAndThenTheCaller) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1h, "child"));
     co_return;
   };
-  auto task = loop.create_task(with(TaskGroup(), body));
+  auto task = start(with(TaskGroup(), body));
   loop.run_until_idle();
 
   task.cancel();
@@ -271,7 +271,7 @@ TEST_F(Group, ACancellationWhileItWaitsReachesChildrenAndThenTheCaller) {
   EXPECT_TRUE(task.cancelled());  // CAN-9
 }
 
-TEST_F(Group, RepeatedCancellationsAreAbsorbedUntilTheChildrenEnd) {
+TEST_P(Group, RepeatedCancellationsAreAbsorbedUntilTheChildrenEnd) {
   int child_cancelling = 0;
   auto slow = [&]() -> Coroutine<> {
     bool cancelled = false;
@@ -281,14 +281,14 @@ TEST_F(Group, RepeatedCancellationsAreAbsorbedUntilTheChildrenEnd) {
       cancelled = true;
     }
     co_await sleep(5s);
-    child_cancelling = current_task().cancelling();
+    child_cancelling = cancelling_here();
     if (cancelled) throw CancelledError();
   };
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(slow());
     co_return;
   };
-  auto task = loop.create_task(with(TaskGroup(), body));
+  auto task = start(with(TaskGroup(), body));
   loop.run_until_idle();
 
   for (int i = 0; i < 3; ++i) {
@@ -302,7 +302,7 @@ TEST_F(Group, RepeatedCancellationsAreAbsorbedUntilTheChildrenEnd) {
   EXPECT_EQ(child_cancelling, 1);  // TG-18
 }
 
-TEST_F(Group, ErrorsWinOverACancellationThatStaysPending) {
+TEST_P(Group, ErrorsWinOverACancellationThatStaysPending) {
   bool group_error = false;
   bool next_await_cancelled = false;
   auto stubborn = []() -> Coroutine<> {
@@ -322,14 +322,14 @@ TEST_F(Group, ErrorsWinOverACancellationThatStaysPending) {
     } catch (const ExceptionGroup&) {
       group_error = true;
     }
-    EXPECT_EQ(current_task().cancelling(), 1);
+    EXPECT_EQ(cancelling_here(), 1);
     try {
       co_await sleep(1h);
     } catch (const CancelledError&) {
       next_await_cancelled = true;
     }
   };
-  auto task = loop.create_task(outer());
+  auto task = start(outer());
   loop.run_until_idle();
 
   task.cancel();
@@ -340,7 +340,7 @@ TEST_F(Group, ErrorsWinOverACancellationThatStaysPending) {
   EXPECT_TRUE(next_await_cancelled);
 }
 
-TEST_F(Group, ABaseErrorOfAChildIsThrownBareAndTheOthersAreReported) {
+TEST_P(Group, ABaseErrorOfAChildIsThrownBareAndTheOthersAreReported) {
   auto exits = []() -> Coroutine<> {
     co_await sleep(1s);
     throw SystemExit(3);
@@ -357,7 +357,7 @@ TEST_F(Group, ABaseErrorOfAChildIsThrownBareAndTheOthersAreReported) {
     group.create_task(fails_on_cancel());
     co_await sleep(1h);
   };
-  auto task = loop.create_task(with(TaskGroup(), body));
+  auto task = start(with(TaskGroup(), body));
 
   EXPECT_THROW(loop.run_forever(), SystemExit);     // Out of the child's step.
   EXPECT_THROW(loop.run_until_idle(), SystemExit);  // Out of the group.
@@ -370,19 +370,19 @@ TEST_F(Group, ABaseErrorOfAChildIsThrownBareAndTheOthersAreReported) {
   EXPECT_EQ(reports.errors[0], "aster::ValueError: other");
 }
 
-TEST_F(Group, ABaseErrorOfTheBodyIsThrownBareAfterTheChildrenEnded) {
+TEST_P(Group, ABaseErrorOfTheBodyIsThrownBareAfterTheChildrenEnded) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1h, "child"));
     co_await sleep(1s);
     throw SystemExit(3);
   };
 
-  EXPECT_THROW(loop.run_until_complete(with(TaskGroup(), body)), SystemExit);  // TG-14
+  EXPECT_THROW(run(with(TaskGroup(), body)), SystemExit);  // TG-14
 
   EXPECT_EQ(log, "child-cancelled ");
 }
 
-TEST_F(Group, CancelEndsItEarlyAndQuietly) {
+TEST_P(Group, CancelEndsItEarlyAndQuietly) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1h, "child"));
     co_await sleep(1s);
@@ -390,7 +390,7 @@ TEST_F(Group, CancelEndsItEarlyAndQuietly) {
     group.cancel();
     co_await note(1h, "body");
   };
-  auto task = loop.create_task(with(TaskGroup(), body));
+  auto task = start(with(TaskGroup(), body));
 
   loop.advance(1s);
 
@@ -401,7 +401,7 @@ TEST_F(Group, CancelEndsItEarlyAndQuietly) {
   EXPECT_EQ(log, "child-cancelled body-cancelled ");
 }
 
-TEST_F(Group, CancelByAChildEndsIt) {
+TEST_P(Group, CancelByAChildEndsIt) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     auto ends = [&]() -> Coroutine<> {
       co_await sleep(1s);
@@ -417,11 +417,11 @@ TEST_F(Group, CancelByAChildEndsIt) {
   EXPECT_EQ(log, "other-cancelled ");
 }
 
-TEST_F(Group, CancelBeforeTheEntryTakesEffectThere) {
+TEST_P(Group, CancelBeforeTheEntryTakesEffectThere) {
   TaskGroup group;
   group.cancel();
   auto body = [&](TaskGroup&) -> Coroutine<> { co_await note(1h, "body"); };
-  auto task = loop.create_task(with(group, body));
+  auto task = start(with(group, body));
 
   loop.run_until_idle();
 
@@ -430,20 +430,20 @@ TEST_F(Group, CancelBeforeTheEntryTakesEffectThere) {
   EXPECT_EQ(log, "body-cancelled ");
 }
 
-TEST_F(Group, CancelAfterTheEndDoesNothing) {
+TEST_P(Group, CancelAfterTheEndDoesNothing) {
   TaskGroup group;
   auto body = [](TaskGroup&) -> Coroutine<> { co_return; };
   auto outer = [&]() -> Coroutine<> {
     co_await with(group, body);
     group.cancel();
     co_await sleep(0s);
-    EXPECT_EQ(current_task().cancelling(), 0);  // TG-16
+    EXPECT_EQ(cancelling_here(), 0);  // TG-16
   };
 
-  loop.run_until_complete(outer());
+  run(outer());
 }
 
-TEST_F(Group, TakesNoTasksAfterCancel) {
+TEST_P(Group, TakesNoTasksAfterCancel) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.cancel();
     EXPECT_THROW(group.create_task(note(0s, "late")), RuntimeError);  // TG-23
@@ -453,7 +453,7 @@ TEST_F(Group, TakesNoTasksAfterCancel) {
   EXPECT_EQ(errors_of(body), Texts{});
 }
 
-TEST_F(Group, ErrorsOfAnInnerGroupNestInTheOuter) {
+TEST_P(Group, ErrorsOfAnInnerGroupNestInTheOuter) {
   auto inner_body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(fails_after(1s, "deep"));
     co_return;
@@ -472,7 +472,7 @@ TEST_F(Group, ErrorsOfAnInnerGroupNestInTheOuter) {
   EXPECT_EQ(log, "outer child-cancelled ");
 }
 
-TEST_F(Group, InsideATimeoutEndsWithTimeoutError) {
+TEST_P(Group, InsideATimeoutEndsWithTimeoutError) {
   auto inner = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1h, "child"));
     co_return;
@@ -480,12 +480,12 @@ TEST_F(Group, InsideATimeoutEndsWithTimeoutError) {
   auto limited = [&]() -> Coroutine<> { co_await with(TaskGroup(), inner); };
   auto outer = [&]() -> Coroutine<> { co_await wait_for(limited(), 1s); };
 
-  EXPECT_THROW(loop.run_until_complete(outer()), TimeoutError);
+  EXPECT_THROW(run(outer()), TimeoutError);
 
   EXPECT_EQ(log, "child-cancelled ");
 }
 
-TEST_F(Group, MovesUntilItIsEntered) {
+TEST_P(Group, MovesUntilItIsEntered) {
   TaskGroup first;
   TaskGroup second = std::move(first);
   auto body = [&](TaskGroup& group) -> Coroutine<> {
@@ -493,12 +493,12 @@ TEST_F(Group, MovesUntilItIsEntered) {
     co_return;
   };
 
-  loop.run_until_complete(with(second, body));
+  run(with(second, body));
 
   EXPECT_EQ(log, "child ");
 }
 
-TEST_F(Group, HoldsItsChildren) {
+TEST_P(Group, HoldsItsChildren) {
   auto shared = std::make_shared<int>(0);
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     auto child = [shared]() -> Coroutine<> { co_await sleep(1s); };
@@ -507,10 +507,10 @@ TEST_F(Group, HoldsItsChildren) {
     EXPECT_EQ(shared.use_count(), 2);  // The child's and this one's.
   };
 
-  loop.run_until_complete(with(TaskGroup(), body));
+  run(with(TaskGroup(), body));
 }
 
-TEST_F(Group, AThousandChildrenEnd) {
+TEST_P(Group, AThousandChildrenEnd) {
   int ended = 0;
   auto child = [&](int n) -> Coroutine<> {
     co_await sleep(n % 7 * 1s);
@@ -521,12 +521,14 @@ TEST_F(Group, AThousandChildrenEnd) {
     co_return;
   };
 
-  loop.run_until_complete(with(TaskGroup(), body));
+  run(with(TaskGroup(), body));
 
   EXPECT_EQ(ended, 1000);
 }
 
-TEST_F(Group, IsTakenDownWithItsLoop) {
+TEST(GroupOnALoop, IsTakenDownWithIt) {
+  testing::SimLoop loop;
+  Reports reports(loop);
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task([]() -> Coroutine<> { co_await sleep(1h); });
     co_return;

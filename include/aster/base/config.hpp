@@ -41,3 +41,8 @@ namespace detail {
 #define ASTER_ASSERT(condition)       \
   ((condition) ? static_cast<void>(0) \
                : ::aster::detail::assert_failed(#condition, __FILE__, __LINE__))
+
+/// The same for what users can break: `advice`, a string literal, says what to do.
+#define ASTER_REQUIRE(condition, advice) \
+  ((condition) ? static_cast<void>(0)    \
+               : ::aster::detail::assert_failed(#condition " (" advice ")", __FILE__, __LINE__))

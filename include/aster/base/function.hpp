@@ -82,7 +82,7 @@ class Function<R(Args...)> {
 
   /// Calls it.
   R operator()(Args... args) {
-    ASTER_ASSERT(ops_ != nullptr);
+    ASTER_REQUIRE(ops_ != nullptr, "an empty Function was called: it was moved from or reset");
     return ops_->call(&storage_, std::forward<Args>(args)...);
   }
 

@@ -29,6 +29,11 @@ template <class T>
 class ResultPromise;
 template <class T>
 class CoroutinePromise;
+
+template <class>
+inline constexpr bool is_coroutine = false;
+template <class T>
+inline constexpr bool is_coroutine<Coroutine<T>> = true;
 template <class T>
 class CallAwaiter;
 

@@ -59,7 +59,9 @@ class ASTER_API Waiter {
   ~Waiter() = default;
 };
 
-/// The function table of a kind of driver.
+/// The function table of a kind of driver. `run` is called by the turn of a loop that
+/// the driver was queued with, by `wake` or by a future that is done: it takes the next
+/// step, or tells whoever will.
 struct DriverOps : RunnableOps {
   /// `Task::cancel` and its kin; see there. Never throw, never allocate.
   bool (*cancel)(Driver&, std::string&& message) noexcept;

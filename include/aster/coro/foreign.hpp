@@ -49,8 +49,8 @@ class ASTER_API Relay {
   /// The awaiter threw instead of suspending, perhaps after it had given the handle
   /// away: a resume of that is reported for as long as can be.
   void distrust() noexcept;
-  /// The awaiting frame goes while the handle is still out: a later resume of
-  /// the handle does nothing but free the relay.
+  /// The wait ends, maybe while the handle is still out: then a later resume of the
+  /// handle does nothing but free the relay.
   void abandon() noexcept;
 
  private:
@@ -97,7 +97,7 @@ class [[nodiscard]] ForeignAwaiter final : Waiter {
   }
 
   decltype(auto) await_resume() {
-    relay_.disarm();
+    relay_.abandon();  // The handle is still out when its driver threw into the await.
     if (driver_ != nullptr) driver_->check();
     return inner_.await_resume();
   }

@@ -31,7 +31,7 @@ class Outcome {
   /// From an exception; it must not be null.
   // NOLINTNEXTLINE(google-explicit-constructor): an exception is an outcome.
   Outcome(std::exception_ptr error) noexcept : error_(std::move(error)) {
-    ASTER_ASSERT(error_ != nullptr);
+    ASTER_REQUIRE(error_ != nullptr, "an Outcome was made of a null exception_ptr");
   }
   /// From a value.
   template <class... Args>

@@ -41,7 +41,10 @@ class Result {
 
   template <class... Args>
   void emplace(Args&&... args) {
-    ASTER_ASSERT(kind_ == Kind::empty);
+    ASTER_REQUIRE(kind_ == Kind::empty,
+                  "this result was given already. A coroutine that returns twice was miscompiled "
+                  "by g++ 12, as with `if (co_await x)` before any local variable: see "
+                  "docs/compilers.md");
     if constexpr (std::is_reference_v<T>) {
       ::new (static_cast<void*>(&value_)) Stored(std::addressof(args)...);
     } else {

@@ -18,6 +18,18 @@ namespace detail {
 template <class Manager>
 using EnteredBy = await_result_t<decltype(std::declval<Manager&>().enter())>;
 
+/// What awaiting an `A` gives; void for what cannot be awaited, so that only the text of
+/// `with` speaks of it.
+template <class A>
+struct ValueOf {
+  using type = void;
+};
+template <class A>
+  requires(awaitable<A>)
+struct ValueOf<A> {
+  using type = await_result_t<A>;
+};
+
 template <class Manager, class Body>
 struct BodyCall {
   // What `enter` gives goes to the body; nothing when that is void; bodies that
@@ -32,12 +44,22 @@ struct BodyCall {
   static auto call_type() {
     if constexpr (takes_entered) {
       return std::type_identity<std::invoke_result_t<Body&, EnteredBy<Manager>>>();
-    } else {
+    } else if constexpr (std::invocable<Body&>) {
       return std::type_identity<std::invoke_result_t<Body&>>();
+    } else {
+      return std::type_identity<void>();
     }
   }
   using Awaited = typename decltype(call_type())::type;
-  using Value = await_result_t<Awaited>;
+  using Value = typename ValueOf<Awaited>::type;
+};
+
+/// Whether `with` can run this body.
+template <class Manager, class Body>
+concept WithBody = requires(Body& body) {
+  { body() } -> awaitable;
+} || requires(Body& body) {
+  { body(std::declval<EnteredBy<std::remove_reference_t<Manager>>>()) } -> awaitable;
 };
 
 /// `Manager` is an lvalue reference for a named manager, else a type moved in here.
@@ -103,12 +125,24 @@ concept async_context_manager = requires(M& manager, std::exception_ptr error) {
 /// until the end. `co_return` in it leaves the body only. When `exit` swallows the
 /// error of a body that had to give a value, that is a RuntimeError.
 template <class Manager, class Body>
-  requires(async_context_manager<std::remove_reference_t<Manager>>)
+  requires(async_context_manager<std::remove_reference_t<Manager>> &&
+           detail::WithBody<Manager, Body>)
 auto with(Manager&& manager, Body body)
     -> Coroutine<typename detail::BodyCall<std::remove_reference_t<Manager>, Body>::Value> {
   using Call = detail::BodyCall<std::remove_reference_t<Manager>, Body>;
   return detail::with_manager<Manager, Body, typename Call::Value>(std::forward<Manager>(manager),
                                                                    std::move(body));
+}
+
+/// Any other body is an error.
+template <class Manager, class Body>
+  requires(async_context_manager<std::remove_reference_t<Manager>> &&
+           !detail::WithBody<Manager, Body>)
+Coroutine<> with(Manager&&, Body) {
+  static_assert(detail::WithBody<Manager, Body>,
+                "aster: the body of with must be a coroutine that takes what enter() gives, or "
+                "nothing: [&](auto& entered) -> aster::Coroutine<> { ...; co_return; }");
+  return {};
 }
 
 }  // namespace aster::inline v0

@@ -195,7 +195,8 @@ class ConcurrentFuture {
 
  private:
   [[nodiscard]] detail::ConcurrentState<T>& state() const noexcept {
-    ASTER_ASSERT(state_ != nullptr);
+    ASTER_REQUIRE(state_ != nullptr,
+                  "this ConcurrentFuture refers to nothing: it was moved from, or never assigned");
     return *state_;
   }
 

@@ -86,7 +86,7 @@ class Job {
 
   /// For the library: the work, which the caller has to end now.
   [[nodiscard]] detail::JobBase* release() noexcept {
-    ASTER_ASSERT(work_ != nullptr);
+    ASTER_REQUIRE(work_ != nullptr, "this Job was moved from, or has been done already");
     return std::exchange(work_, nullptr);
   }
 

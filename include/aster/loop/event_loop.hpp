@@ -97,8 +97,11 @@ class ASTER_API EventLoop {
     return task.take();
   }
 
-  /// Ends `run_forever` after the present turn; before it, lets it run one turn.
-  void stop() noexcept { stopping_ = true; }
+  /// Ends `run_forever` after the present turn; before it, lets it run one turn. The
+  /// loop's thread only: from others, post it with `call_soon_threadsafe`.
+  void stop() noexcept {
+    if (!scheduler_->refuses_thread("stop")) stopping_ = true;
+  }
 
   /// Frees everything: callbacks and timers are dropped without running, pending
   /// tasks are destroyed (and reported), the default executor is told to end. Does
@@ -188,6 +191,7 @@ class ASTER_API EventLoop {
   template <class T = void>
   [[nodiscard]] Future<T> create_future(
       std::source_location source = std::source_location::current()) {
+    scheduler_->check_thread("create_future");
     return detail::Access::make<Future<T>>(detail::StateRef<detail::FutureBase>(
         detail::make_in_frame<detail::FutureState<T>>(*scheduler_, source)));
   }

@@ -30,6 +30,9 @@ class ASTER_API HandleState : public Timer {
   }
 
   void cancel() noexcept;
+  [[nodiscard]] bool refuses_thread(const char* call) const noexcept {
+    return scheduler_->refuses_thread(call);
+  }
   [[nodiscard]] bool is_cancelled() const noexcept { return stage_ == Stage::cancelled; }
   [[nodiscard]] ContextSlot& context() noexcept { return context_; }
 
@@ -150,7 +153,11 @@ class HandleRef {
   HandleRef() noexcept = default;
   explicit HandleRef(State* state) noexcept : state_(state) {}  // Takes a reference over.
   HandleRef(const HandleRef& other) noexcept : state_(other.state_) {
-    if (state_ != nullptr) state_->add_reference();
+    if (state_ == nullptr) return;
+    if constexpr (requires { state_->refuses_thread(""); }) {
+      static_cast<void>(state_->refuses_thread("copying a Handle"));
+    }
+    state_->add_reference();
   }
   HandleRef(HandleRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   HandleRef& operator=(HandleRef other) noexcept {
@@ -176,9 +183,10 @@ class Handle : protected detail::HandleRef<detail::HandleState> {
   Handle() noexcept = default;
 
   /// Takes the callback back: it will not run and is destroyed at once. Nothing
-  /// when it has run already or was cancelled before.
+  /// when it has run already or was cancelled before. In debug mode a call from a
+  /// wrong thread is logged, and does nothing.
   void cancel() noexcept {
-    if (state_ != nullptr) state_->cancel();
+    if (state_ != nullptr && !state_->refuses_thread("Handle::cancel")) state_->cancel();
   }
   /// Whether `cancel` was called in time.
   [[nodiscard]] bool cancelled() const noexcept {

@@ -108,11 +108,14 @@ class [[nodiscard("sleep does nothing until it is awaited")]] SleepWithResult {
 /// cancelled. ValueError for NaN. Never early; allocates nothing.
 ///
 ///     co_await sleep(250ms);
-[[nodiscard]] inline Sleep sleep(Delay delay) { return Sleep(delay.checked("sleep")); }
+[[nodiscard("sleep does nothing until it is awaited")]] inline Sleep sleep(Delay delay) {
+  return Sleep(delay.checked("sleep"));
+}
 
 /// The same, giving `result` when it is over.
 template <class T>
-[[nodiscard]] SleepWithResult<std::decay_t<T>> sleep(Delay delay, T&& result) {
+[[nodiscard("sleep does nothing until it is awaited")]] SleepWithResult<std::decay_t<T>> sleep(
+    Delay delay, T&& result) {
   return SleepWithResult<std::decay_t<T>>(delay.checked("sleep"), std::forward<T>(result));
 }
 
@@ -123,6 +126,8 @@ void sleep(Number seconds, T&&... result) = delete;
 
 /// Gives way to everything that is ready; the task goes on in the next turn. As
 /// `sleep(0s)`.
-[[nodiscard]] inline Sleep yield_now() noexcept { return Sleep(Duration::zero()); }
+[[nodiscard("yield_now does nothing until it is awaited")]] inline Sleep yield_now() noexcept {
+  return Sleep(Duration::zero());
+}
 
 }  // namespace aster::inline v0

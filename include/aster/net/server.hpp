@@ -77,7 +77,7 @@ class ASTER_API Server {
   /// Takes a reference over.
   explicit Server(detail::ServerState& state) noexcept : state_(&state) {}
   [[nodiscard]] detail::ServerState& state() const noexcept {
-    ASTER_ASSERT(state_ != nullptr);
+    ASTER_REQUIRE(state_ != nullptr, "this Server was moved from: use the one it was moved to");
     return *state_;
   }
   detail::ServerState* state_;

@@ -166,7 +166,9 @@ class ASTER_API StreamWriter {
     return detail::LinkWait<detail::ClosedAwaiter>(link_);
   }
 
-  /// The other end's address; nothing when the system could not tell.
+  /// The other end's address. Nothing when the system could not tell, as when the client
+  /// had gone by the time it was accepted: look before you use `*`. It stays what it was
+  /// when the connection was made, also after its end.
   [[nodiscard]] std::optional<Address> peername() const;
   /// Our end's address.
   [[nodiscard]] std::optional<Address> sockname() const;

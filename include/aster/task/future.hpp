@@ -76,6 +76,7 @@ inline DoneHook* DoneLink::as_hook() noexcept {
 
 /// A copy of `text`, or an empty one when there is no memory for it.
 [[nodiscard]] ASTER_API std::string copy_or_empty(const std::string& text) noexcept;
+class GatherCore;
 
 /// The shared state of futures and tasks, without the result's type. Counted
 /// without locks: all handles belong to the loop's thread.
@@ -106,6 +107,8 @@ class ASTER_API FutureBase : public Report {
   virtual bool cancel(std::string&& message) noexcept;
   [[nodiscard]] bool is_task() const noexcept { return kind_ == Kind::task; }
   [[nodiscard]] inline TaskBase* as_task() noexcept;
+  /// What it is made of if it is a gather's; cancelling goes to the children.
+  [[nodiscard]] virtual GatherCore* as_gather() noexcept { return nullptr; }
 
   /// Queues `link`'s target when the future is done; it must not be yet.
   void add_link(DoneLink& link) noexcept { links_.push_back(link); }
@@ -198,7 +201,11 @@ class StateRef {
   /// Takes over one reference.
   explicit StateRef(State* state) noexcept : state_(state) {}
   StateRef(const StateRef& other) noexcept : state_(other.state_) {
-    if (state_ != nullptr) state_->add_reference();
+    if (state_ == nullptr) return;
+    if constexpr (std::derived_from<State, FutureBase>) {
+      static_cast<void>(state_->scheduler().refuses_thread("copying a Future or Task"));
+    }
+    state_->add_reference();
   }
   StateRef(StateRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   StateRef& operator=(StateRef other) noexcept {
@@ -309,6 +316,13 @@ struct Access {
 
 [[noreturn]] ASTER_API void throw_task_not_settable(const char* call);
 
+template <class F, class Handle>
+constexpr void check_done_callback() noexcept {
+  static_assert(!is_coroutine<std::remove_cvref_t<std::invoke_result_t<F&, Handle>>>,
+                "aster: a done callback that gives a coroutine would do nothing: give it to "
+                "create_task, and await the future there");
+}
+
 template <class T>
 concept Copyable = std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_constructible_v<T>;
 
@@ -326,9 +340,10 @@ concept Copyable = std::is_void_v<T> || std::is_reference_v<T> || std::is_copy_c
 /// queued for the next turn, in the order of registration.
 ///
 /// When the last handle goes and its exception was never looked at, the loop's
-/// exception handler is told. Thread rule: the loop's thread only; from others
-/// use `call_soon_threadsafe`. Calls on an empty (moved-from) handle are a
-/// precondition violation (checked).
+/// exception handler is told. Thread rule: the loop's thread only, copies and
+/// destruction included, as nothing in it is locked; from others use
+/// `call_soon_threadsafe` with a lambda that refers to the future. Calls on an empty (moved-from)
+/// handle are a precondition violation (checked).
 template <class T = void>
 class Future : public detail::FutureTag {
  public:
@@ -412,22 +427,31 @@ class Future : public detail::FutureTag {
 
   /// Cancels it: waiters and callbacks are queued, awaits throw CancelledError.
   /// False when it is done already. A `gather` passes it on to its children.
-  bool cancel(std::string message = {}) noexcept { return state().cancel(std::move(message)); }
+  /// In debug mode a call from a wrong thread is logged, and does nothing.
+  bool cancel(std::string message = {}) noexcept {
+    return !state().scheduler().refuses_thread("Future::cancel") &&
+           state().cancel(std::move(message));
+  }
 
   /// Calls `callback(future)` once it is done, from the loop, never inline; in the
   /// order of registration, in a copy of the current context. Gives an id for
   /// `remove_done_callback`.
   template <std::invocable<Future> F>
   CallbackId add_done_callback(F&& callback) {
+    detail::check_done_callback<F, Future>();
     return add_callback<Future>(std::forward<F>(callback), nullptr);
   }
   /// The same in `context`.
   template <std::invocable<Future> F>
   CallbackId add_done_callback(F&& callback, const Context& context) {
+    detail::check_done_callback<F, Future>();
     return add_callback<Future>(std::forward<F>(callback), &context);
   }
   /// Takes a callback out that has not been queued yet; the number removed, 0 or 1.
-  std::size_t remove_done_callback(CallbackId id) noexcept { return state().remove_callback(id); }
+  std::size_t remove_done_callback(CallbackId id) noexcept {
+    return state().scheduler().refuses_thread("remove_done_callback") ? 0
+                                                                      : state().remove_callback(id);
+  }
 
   /// The loop it belongs to; RuntimeError when that is gone.
   [[nodiscard]] EventLoop& get_loop() const { return state().scheduler().loop(); }
@@ -442,13 +466,13 @@ class Future : public detail::FutureTag {
     static_assert(detail::Copyable<T>,
                   "aster: awaiting a named future copies its value; this type cannot be copied: "
                   "use co_await std::move(future)");
-    ASTER_ASSERT(state_.get() != nullptr);
+    require_handle();
     return detail::FutureAwaiter<T, false>(state_);
   }
   /// Awaiting a temporary, or `std::move(future)`, moves the value out when this
   /// is the last handle, or when it cannot be copied.
   [[nodiscard]] auto operator co_await() && {
-    ASTER_ASSERT(state_.get() != nullptr);
+    require_handle();
     return detail::FutureAwaiter<T, true>(std::move(state_));
   }
 
@@ -465,8 +489,13 @@ class Future : public detail::FutureTag {
   }
   explicit Future(detail::StateRef<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
 
+  void require_handle() const noexcept {
+    ASTER_REQUIRE(state_.get() != nullptr,
+                  "this Future or Task refers to nothing: it was moved from, as by `co_await "
+                  "std::move(f)`, or never assigned; test it with `if (f)`");
+  }
   [[nodiscard]] detail::FutureBase& state() const noexcept {
-    ASTER_ASSERT(state_.get() != nullptr);
+    require_handle();
     return *state_;
   }
   [[nodiscard]] detail::FutureState<T>& settable(const char* call) {

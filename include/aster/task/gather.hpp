@@ -36,24 +36,39 @@ class ASTER_API GatherCore : public ChildOwner {
   void watch(StateRef<FutureBase> child);
   /// Begins: children that are done already count at once.
   void start();
-  /// WAIT-20: asks every child to end; the outer future ends when all have.
+  /// WAIT-20: asks every child to end; the outer future ends when all have. True when
+  /// a child took the request.
   bool cancel_children(const std::string& message) noexcept;
   void child_done(ChildWatch& watch) override;
 
  protected:
   explicit GatherCore(bool errors_are_results) : errors_are_results_(errors_are_results) {}
   ~GatherCore() = default;
-  [[nodiscard]] bool is_cancelling() const noexcept { return cancelling_; }
-  [[nodiscard]] virtual bool outer_done() const noexcept = 0;
+  /// The future that a gather is for its users.
+  [[nodiscard]] virtual FutureBase& outer() noexcept = 0;
+  /// Cancels the outer future itself.
+  virtual void end_cancelled(std::string&& message) noexcept = 0;
   virtual void fail(std::exception_ptr error) = 0;
   virtual void succeed() = 0;
 
  private:
+  void begin_cancel(GatherCore* above, TaskBase* asker) noexcept;
+  /// Asks the next child; gives the gather that it leads to, if any, which has begun.
+  GatherCore* cancel_next(const std::string& message) noexcept;
+  /// Fails with what ended `child`.
+  void fail_as(FutureBase& child);
+
   std::deque<ChildWatch> children_;
   std::size_t done_count_ = 0;
+  FutureBase* decisive_ = nullptr;  // The first child that failed or was cancelled.
   bool errors_are_results_;
   bool cancel_requested_ = false;
-  bool cancelling_ = false;  // `cancel_children` is running.
+  // While it is being cancelled:
+  bool cancelling_ = false;
+  bool accepted_ = false;        // A child took the request.
+  std::size_t next_child_ = 0;   // The next one to be asked.
+  GatherCore* above_ = nullptr;  // Whose child led here; null where it began.
+  TaskBase* asker_ = nullptr;    // The task below that child that awaits this one.
 };
 
 template <class T>
@@ -98,11 +113,9 @@ class GatherState final : public FutureState<Result>, public GatherCore {
         handles_(std::move(children)) {}
 
   bool cancel(std::string&& message) noexcept override {
-    if (this->is_done()) return false;
-    // Reached again through its own children, which await it: the circle ends here.
-    if (is_cancelling()) return FutureBase::cancel(std::move(message));
-    return cancel_children(message);
+    return !this->is_done() && cancel_children(message);
   }
+  [[nodiscard]] GatherCore* as_gather() noexcept override { return this; }
   void retain() noexcept override { this->add_reference(); }
   void release() noexcept override { this->release_reference(); }
 
@@ -112,7 +125,10 @@ class GatherState final : public FutureState<Result>, public GatherCore {
     this->~GatherState();
     release_frame(this, sizeof(GatherState));
   }
-  [[nodiscard]] bool outer_done() const noexcept override { return this->is_done(); }
+  [[nodiscard]] FutureBase& outer() noexcept override { return *this; }
+  void end_cancelled(std::string&& message) noexcept override {
+    static_cast<void>(FutureBase::cancel(std::move(message)));
+  }
   void fail(std::exception_ptr error) override { this->set_error(std::move(error)); }
   void succeed() override {
     try {
@@ -224,7 +240,8 @@ Future<Result> gather_vector(bool errors_are_results, std::source_location sourc
 ///
 /// The results are a `std::tuple`, void as `std::monostate`. The first failure is
 /// thrown at once and leaves the other awaitables running; their errors are
-/// dropped. Cancelling the future cancels all of them, and it ends when all have.
+/// dropped. Cancelling the future cancels all of them, and it ends when all have, with
+/// what ended the first of them that failed or was cancelled.
 template <class... A>
   requires(sizeof...(A) > 0 && (awaitable<A> && ...))
 auto gather(A&&... values) {

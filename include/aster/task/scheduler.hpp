@@ -60,6 +60,9 @@ class ASTER_API Scheduler {
   /// Queues `node` behind all that is ready; it runs in the next turn.
   void post(detail::Runnable& node) noexcept { ready_.push(node); }
 
+  /// Where a driver that this loop's turns step queues its steps.
+  [[nodiscard]] detail::ReadyQueue& ready_queue() noexcept { return ready_; }
+
   /// Runs `timer` when the clock reaches `when`, never earlier; `TimePoint::max()`
   /// is never. Throws RuntimeError when the loop is closed.
   void call_at(detail::Timer& timer, TimePoint when);
@@ -105,6 +108,12 @@ class ASTER_API Scheduler {
   void check_thread(const char* call) const {
     if (debug_ && !closed_) [[unlikely]]
       check_open(call);
+  }
+
+  /// The same for calls that may not throw: true, and an error in the log, when this
+  /// is not the loop's thread. The call is then to do nothing.
+  [[nodiscard]] bool refuses_thread(const char* call) const noexcept {
+    return debug_ && !closed_ && tell_wrong_thread(call);
   }
 
   /// Posts from any thread; see `Inbox`.
@@ -158,6 +167,8 @@ class ASTER_API Scheduler {
   friend class detail::TaskBase;
   ~Scheduler() = default;
   void check_open(const char* call) const;
+  [[nodiscard]] bool is_wrong_thread() const noexcept;
+  [[nodiscard]] bool tell_wrong_thread(const char* call) const noexcept;
 
   detail::ReadyQueue ready_;
   detail::ReadyQueue batch_;  // What is left to run of the present turn; empty between turns.

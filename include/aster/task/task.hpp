@@ -59,6 +59,12 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   void begin(PromiseBase& root, HeldCallable* held, bool eager);
 
   bool cancel(std::string&& message) noexcept override;
+  /// `cancel` for a pending task, up to a gather that it comes to: its children are
+  /// the next to be asked. Null when it came to none. `last` is the task that awaits it,
+  /// which is to `keep_cancel` if the gather refuses.
+  GatherCore* pass_cancel(std::string& message, TaskBase*& last) noexcept;
+  /// Its next step, or the next suspension, throws.
+  void keep_cancel(std::string&& message) noexcept;
   int uncancel() noexcept;
   [[nodiscard]] int cancelling() const noexcept { return static_cast<int>(cancel_count_); }
 
@@ -151,8 +157,10 @@ class Task : public Future<T> {
   /// Asks the task to end: `CancelledError` is thrown at what it awaits, or on its
   /// next step. It may clean up first, or refuse. False when it is done already;
   /// every other call counts (see `cancelling`). Never throws, never allocates.
+  /// In debug mode a call from a wrong thread is logged, and does nothing.
   bool cancel(std::string message = {}) noexcept {
-    return this->state().cancel(std::move(message));
+    return !this->state().scheduler().refuses_thread("Task::cancel") &&
+           this->state().cancel(std::move(message));
   }
   /// Takes one cancel request back: the number that remain. For code that handled
   /// a cancellation of its own making.
@@ -171,11 +179,13 @@ class Task : public Future<T> {
   /// Calls `callback(task)` once it is done; see `Future::add_done_callback`.
   template <std::invocable<Task> F>
   CallbackId add_done_callback(F&& callback) {
+    detail::check_done_callback<F, Task>();
     return this->template add_callback<Task>(std::forward<F>(callback), nullptr);
   }
   /// The same in `context`.
   template <std::invocable<Task> F>
   CallbackId add_done_callback(F&& callback, const Context& context) {
+    detail::check_done_callback<F, Task>();
     return this->template add_callback<Task>(std::forward<F>(callback), &context);
   }
 
@@ -206,7 +216,10 @@ class ASTER_API AnyTask {
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(state_); }
 
   /// As `Task::cancel`.
-  bool cancel(std::string message = {}) noexcept { return state().cancel(std::move(message)); }
+  bool cancel(std::string message = {}) noexcept {
+    return !state().scheduler().refuses_thread("Task::cancel") &&
+           state().cancel(std::move(message));
+  }
   /// As `Task::uncancel`.
   int uncancel() noexcept { return state().as_task()->uncancel(); }
   /// As `Task::cancelling`.
@@ -238,7 +251,9 @@ class ASTER_API AnyTask {
   explicit AnyTask(detail::StateRef<detail::FutureBase> state) noexcept
       : state_(std::move(state)) {}
   [[nodiscard]] detail::FutureBase& state() const noexcept {
-    ASTER_ASSERT(state_.get() != nullptr);
+    ASTER_REQUIRE(state_.get() != nullptr,
+                  "this AnyTask refers to no task: current_task() gives none outside of tasks; "
+                  "test it with `if (task)`");
     return *state_;
   }
   detail::StateRef<detail::FutureBase> state_;
@@ -258,11 +273,6 @@ class ASTER_API AnyTask {
 [[nodiscard]] ASTER_API std::vector<AnyTask> all_tasks(const EventLoop& loop);
 
 namespace detail {
-
-template <class>
-inline constexpr bool is_coroutine = false;
-template <class T>
-inline constexpr bool is_coroutine<Coroutine<T>> = true;
 
 template <class F, class... Args>
 concept CoroutineFunction = std::invocable<F&, Args...> &&

@@ -76,7 +76,8 @@ class WaitList {
     }
     void await_resume() {
       if (driver_ == nullptr || !driver_->has_pending()) return;
-      if (!cancelled_waiting_) lost_();
+      // Still linked: its driver threw into it, and no wake-up is on its way.
+      if (!cancelled_waiting_ && !is_linked()) lost_();
       driver_->throw_pending();
     }
 

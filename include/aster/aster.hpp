@@ -18,11 +18,15 @@
 #include <aster/base/time.hpp>
 #include <aster/base/waker.hpp>
 // coro
+#include <aster/coro/async_generator.hpp>
+#include <aster/coro/async_generator_state.hpp>
 #include <aster/coro/await_path.hpp>
 #include <aster/coro/awaitable.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/coro/foreign.hpp>
+#include <aster/coro/generator.hpp>
+#include <aster/coro/generator_frame.hpp>
 #include <aster/coro/outcome.hpp>
 #include <aster/coro/promise.hpp>
 #include <aster/coro/result.hpp>

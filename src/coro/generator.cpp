@@ -27,7 +27,7 @@ void GeneratorFrame::fail(std::exception_ptr error) noexcept {
 bool GeneratorFrame::throw_in(std::exception_ptr error) {
   require_idle();
   if (state_ == State::created) {
-    fail(std::move(error));
+    error_ = std::move(error);
     state_ = State::ended;
     return false;
   }

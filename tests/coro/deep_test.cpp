@@ -9,35 +9,20 @@
 
 #include <gtest/gtest.h>
 
-#include <pthread.h>
-
-#include <functional>
 #include <stdexcept>
 #include <utility>
 
 #include "support/reports.hpp"
+#include "support/small_stack.hpp"
 
 namespace aster {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int depth = 100'000;
+using support::on_small_stack;
 
-// Runs `work` on a thread with a stack of 256 KiB.
-void on_small_stack(std::function<void()> work) {
-  pthread_attr_t attributes;
-  ASSERT_EQ(pthread_attr_init(&attributes), 0);
-  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 256 * 1024), 0);
-  pthread_t thread;
-  auto body = [](void* argument) -> void* {
-    (*static_cast<std::function<void()>*>(argument))();
-    return nullptr;
-  };
-  ASSERT_EQ(pthread_create(&thread, &attributes, body, &work), 0);
-  pthread_join(thread, nullptr);
-  pthread_attr_destroy(&attributes);
-}
+constexpr int depth = 100'000;
 
 Coroutine<int> count_down(int n) {
   if (n == 0) co_return 0;

@@ -28,12 +28,11 @@ struct Task {
   aster::Generator<Event, std::string> coroutine;  // Is sent what was read.
   Event event{};
   Clock::time_point wake_up{};
-  bool step(std::string data) try {  // To its next event; false when it has ended.
-    event = data.empty() ? coroutine.next() : coroutine.send(data);
+  bool step(std::string data) {  // To its next event; false when it has ended.
+    const auto next = data.empty() ? coroutine.try_next() : coroutine.try_send(data);
+    if (next) event = *next;
     wake_up = Clock::now() + event.sleep;
-    return true;
-  } catch (const aster::StopIteration&) {
-    return false;
+    return next.has_value();
   }
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Step 6: sockets. A connect that does not block, then reading what the server sends.
 #include <aster/coro/generator.hpp>
-#include <aster/io/address.hpp>
 #include <aster/io/socket.hpp>
 
 #include <algorithm>
@@ -10,69 +9,56 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 struct Event {  // A socket that is writable, or has data to read.
-  int fd = -1;
-  bool write = false;
-  std::size_t size = 0;
+  int fd;
+  bool write;
+  std::size_t size;
 };
 Event AsyncWritable(int fd) { return {fd, true, 0}; }
 Event AsyncRecv(int fd, std::size_t size) { return {fd, false, size}; }
 using Coroutine = aster::Generator<Event, std::string>;  // Is sent what was received.
 
-struct Task {
-  Coroutine coroutine;
-  Event event{};
-  bool step(std::string data) try {  // To its next event; false when it has ended.
-    event = data.empty() ? coroutine.next() : coroutine.send(data);
-    return true;
-  } catch (const aster::StopIteration&) {
-    return false;
-  }
-};
-
-void run(std::vector<Task> tasks) {
-  std::erase_if(tasks, [](Task& task) { return !task.step(""); });
-  while (!tasks.empty()) {
+// One coroutine is enough to see it; step 5 has several.
+void run(Coroutine coroutine, Event event) {
+  for (bool goes_on = true; goes_on;) {
     fd_set sets[2];
     for (fd_set& set : sets) FD_ZERO(&set);
-    for (const Task& task : tasks) FD_SET(task.event.fd, &sets[task.event.write]);
-    ::select(FD_SETSIZE, &sets[0], &sets[1], nullptr, nullptr);
-    std::erase_if(tasks, [&](Task& task) {
-      if (!FD_ISSET(task.event.fd, &sets[task.event.write])) return false;
-      std::string data(task.event.size, '\0');
-      const auto size = data.empty() ? 0 : ::recv(task.event.fd, data.data(), data.size(), 0);
-      return !task.step(data.substr(0, static_cast<std::size_t>(std::max<ssize_t>(size, 0))));
-    });
+    FD_SET(event.fd, &sets[event.write]);
+    ::select(FD_SETSIZE, &sets[0], &sets[1], nullptr, nullptr);  // The only place that waits.
+    std::string data(event.size, '\0');
+    const auto got = event.write ? 0 : ::recv(event.fd, data.data(), data.size(), 0);
+    data.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    const auto next = coroutine.try_send(std::move(data));
+    goes_on = next.has_value();
+    if (next) event = *next;
   }
 }
 
-Coroutine client(std::string name, aster::Address server) {
-  aster::Socket socket(AF_INET, SOCK_STREAM);  // Does not block.
+Coroutine client(aster::Address server) {
+  const aster::Socket socket(AF_INET, SOCK_STREAM);  // Never blocks.
   ::connect(socket.fileno(), static_cast<const sockaddr*>(server.data()), server.size());
-  co_yield AsyncWritable(socket.fileno());  // Connected, or not:
+  co_yield AsyncWritable(socket.fileno());  // Then it is connected, or not:
   const int error = socket.getsockopt(SOL_SOCKET, SO_ERROR);
-  std::cout << name << (error == 0 ? " is connected\n" : " cannot connect\n");
+  std::cout << (error == 0 ? "connected\n" : "cannot connect\n");
   for (;;) {
     const std::string data = co_yield AsyncRecv(socket.fileno(), 100);
     if (data.empty()) break;
-    std::cout << name << " hears " << data << '\n';
+    std::cout << "received " << data << '\n';
   }
 }
 
 void serve(aster::Socket listener) {  // In a thread, with plain blocking calls.
-  int clients[2];
-  for (int& each : clients) each = ::accept(listener.fileno(), nullptr, nullptr);
+  const int connection = ::accept(listener.fileno(), nullptr, nullptr);
   for (const std::string word : {"one ", "two ", "three "}) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    for (const int each : clients) ::send(each, word.data(), word.size(), MSG_NOSIGNAL);
+    ::send(connection, word.data(), word.size(), MSG_NOSIGNAL);
   }
-  for (const int each : clients) ::close(each);
+  ::close(connection);
 }
 
 int main() {
@@ -80,10 +66,9 @@ int main() {
   listener.bind(aster::Address("127.0.0.1", 0));
   listener.listen();
   listener.setblocking(true);
-  std::vector<Task> tasks(2);
-  tasks[0].coroutine = client("A", listener.getsockname());
-  tasks[1].coroutine = client("B", listener.getsockname());
+  Coroutine coroutine = client(listener.getsockname());
+  const Event first = coroutine.next();
   std::thread server(serve, std::move(listener));
-  run(std::move(tasks));
+  run(std::move(coroutine), first);
   server.join();
 }

@@ -51,7 +51,8 @@ class CountDown {
 
 template <class Generator>
 void drive(const char* name, Generator generator) {
-  std::cout << name << ", " << (sizeof generator == sizeof(void*) ? "a pointer to its frame" : "its own frame")
+  std::cout << name << ", "
+            << (sizeof generator == sizeof(void*) ? "a pointer to its frame" : "its own frame")
             << '\n';
   while (auto value = generator.try_next()) std::cout << *value << '\n';
 }

@@ -106,8 +106,7 @@ bool AsyncGenCall::await_ready() {
   if (throws && generator.closed_) throw StopAsyncIteration("asynchronous generator was closed");
   if (generator.begun_) return false;
   if (request_.action == AsyncGenAction::send) {
-    throw TypeError(
-        "can't send a value to a just-started async generator; begin with next()");
+    throw TypeError("can't send a value to a just-started async generator; begin with next()");
   }
   if (throws) generator.destroy_frame();  // Its body will never run.
   return throws;

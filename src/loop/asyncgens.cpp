@@ -51,8 +51,11 @@ Coroutine<> EventLoop::AsyncGens::shutdown() {
   std::vector<Outcome<>> ends = co_await gather(return_exceptions, std::move(closing));
   for (const Outcome<>& end : ends) {
     if (end.has_value() || end.cancelled()) continue;
-    loop_.call_exception_handler(
-        {"an error occurred during closing of asynchronous generator", end.exception(), {}, {}, {}});
+    loop_.call_exception_handler({"an error occurred during closing of asynchronous generator",
+                                  end.exception(),
+                                  {},
+                                  {},
+                                  {}});
   }
 }
 

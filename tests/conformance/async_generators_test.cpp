@@ -218,7 +218,9 @@ TEST_P(AsyncGenerators, AreClosedByATaskWhenDropped) {
 
 TEST_P(AsyncGenerators, AreJustDestroyedWhenNotBegunOrEnded) {
   auto main = [this]() -> Coroutine<> {
-    { Talk g = talk("a"); }
+    {
+      Talk g = talk("a");
+    }
     co_await sleep(0s);
     {
       Talk g = talk("b");

@@ -254,6 +254,16 @@ TEST(Generator, TryNextGivesNothingAtTheEnd) {
   EXPECT_EQ(g.try_next(), std::nullopt);
 }
 
+TEST(Generator, TrySendGivesNothingAtTheEnd) {
+  auto body = []() -> Generator<int, int> { co_yield co_yield 1; };
+  auto g = body();
+  EXPECT_THROW(g.try_send(5), TypeError);
+  g.next();
+  EXPECT_EQ(g.try_send(5), 5);
+  EXPECT_EQ(g.try_send(6), std::nullopt);
+  EXPECT_EQ(g.try_send(7), std::nullopt);
+}
+
 TEST(Generator, YieldsMoveOnlyValuesAndReferences) {
   auto pointers = []() -> Generator<std::unique_ptr<int>> {
     co_yield std::make_unique<int>(1);

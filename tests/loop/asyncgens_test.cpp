@@ -22,8 +22,8 @@ namespace aster {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::ElementsAre;
 using std::string;
+using ::testing::ElementsAre;
 
 using Log = std::shared_ptr<std::vector<string>>;
 

@@ -68,16 +68,11 @@ class [[nodiscard("a Generator does nothing until it is asked for a value")]] Ge
 
   /// Goes on to the next `co_yield` and gives its value; the `co_yield` before gives a
   /// default-constructed `Send`. Throws StopIteration when the body returns.
-  Yield next() {
-    return give(frame_ != nullptr && frame_->resume(nullptr));
-  }
+  Yield next() { return give(frame_ != nullptr && frame_->resume(nullptr)); }
 
   /// As `next`, but gives nothing when the body returns; what it returned is lost.
   /// References come as `std::reference_wrapper`.
-  std::optional<typename Given::Optional> try_next() {
-    if (!advance()) return std::nullopt;
-    return std::optional<typename Given::Optional>(Given::take(frame_->yielded()));
-  }
+  std::optional<typename Given::Optional> try_next() { return try_give(advance(nullptr)); }
 
   /// As `next`, and the `co_yield` at which it waits gives `value`. TypeError when it
   /// has not reached one yet.
@@ -87,6 +82,15 @@ class [[nodiscard("a Generator does nothing until it is asked for a value")]] Ge
     Send sent(std::forward<S>(value));
     if (frame_ != nullptr) frame_->require_started();
     return give(frame_ != nullptr && frame_->resume(&sent));
+  }
+
+  /// As `send`, but gives nothing when the body returns; what it returned is lost.
+  template <class S = Send>
+    requires(!std::is_void_v<Send> && std::convertible_to<S, Send>)
+  std::optional<typename Given::Optional> try_send(S&& value) {
+    Send sent(std::forward<S>(value));
+    if (frame_ != nullptr) frame_->require_started();
+    return try_give(advance(&sent));
   }
 
   /// Throws `error` at the `co_yield` at which it waits, and gives what it yields
@@ -116,7 +120,7 @@ class [[nodiscard("a Generator does nothing until it is asked for a value")]] Ge
 
   /// For range-for: an input iterator that begins with the next value.
   [[nodiscard]] Iterator begin() {
-    advance();
+    advance(nullptr);
     return Iterator(*this);
   }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
@@ -137,11 +141,15 @@ class [[nodiscard("a Generator does nothing until it is asked for a value")]] Ge
     ended.frame_->rethrow();
     return std::move(ended.frame_->returned());
   }
-  bool advance() {
+  bool advance(void* sent) {
     if (frame_ == nullptr) return false;
-    if (frame_->resume(nullptr)) return true;
+    if (frame_->resume(sent)) return true;
     finish();
     return false;
+  }
+  std::optional<typename Given::Optional> try_give(bool yielded) {
+    if (!yielded) return std::nullopt;
+    return std::optional<typename Given::Optional>(Given::take(frame_->yielded()));
   }
   Yield give(bool yielded) {
     if (yielded) return static_cast<Yield>(Given::take(frame_->yielded()));
@@ -169,10 +177,10 @@ class Generator<Yield, Send, Return>::Iterator {
     return Given::refer(generator_->frame_->yielded());
   }
   Iterator& operator++() {
-    generator_->advance();
+    generator_->advance(nullptr);
     return *this;
   }
-  void operator++(int) { generator_->advance(); }
+  void operator++(int) { generator_->advance(nullptr); }
   friend bool operator==(const Iterator& at, std::default_sentinel_t) noexcept {
     return !*at.generator_;
   }

@@ -210,10 +210,9 @@ struct Yielded {
 };
 
 template <class Yield, class U>
-concept YieldableAs =
-    (!std::is_reference_v<Yield> && std::convertible_to<U, Yield>) ||
-    (std::is_reference_v<Yield> &&
-     std::convertible_to<std::add_pointer_t<U>, std::add_pointer_t<Yield>>);
+concept YieldableAs = (!std::is_reference_v<Yield> && std::convertible_to<U, Yield>) ||
+                      (std::is_reference_v<Yield> &&
+                       std::convertible_to<std::add_pointer_t<U>, std::add_pointer_t<Yield>>);
 
 /// What was sent, or a default-constructed value.
 template <class Send>

@@ -123,6 +123,7 @@ class [[nodiscard("a Generator does nothing until it is asked for a value")]] Ge
     advance(nullptr);
     return Iterator(*this);
   }
+  /// The end, which an iterator has reached when the generator has ended.
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
@@ -176,10 +177,12 @@ class Generator<Yield, Send, Return>::Iterator {
   [[nodiscard]] std::add_lvalue_reference_t<Yield> operator*() const noexcept {
     return Given::refer(generator_->frame_->yielded());
   }
+  /// Goes on to the next value; throws what leaves the body.
   Iterator& operator++() {
     generator_->advance(nullptr);
     return *this;
   }
+  /// The same.
   void operator++(int) { generator_->advance(nullptr); }
   friend bool operator==(const Iterator& at, std::default_sentinel_t) noexcept {
     return !*at.generator_;

@@ -24,7 +24,7 @@ void use() {
   auto generator = numbers();
   generator.next();
 #ifdef WRONG_3
-  // ERROR:
+  // ERROR: send
   generator.send(1);
 #endif
 }

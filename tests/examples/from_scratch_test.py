@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The steps of examples/from_scratch print what docs/how-it-works says."""
 
+import pathlib
 import re
 import time
 import unittest
@@ -21,6 +22,11 @@ class FromScratch(unittest.TestCase):
 
     def assert_prints(self, name, *lines):
         self.assertEqual(self.output(name).splitlines(), list(lines))
+
+    def test_every_step_is_short(self):
+        folder = pathlib.Path(__file__).parents[2] / "examples" / "from_scratch"
+        for path in folder.glob("*.cpp"):
+            self.assertLess(len(path.read_text(encoding="utf-8").splitlines()), 80, path.name)
 
     def test_a_generator_driven_by_hand(self):
         self.assert_prints(

@@ -20,6 +20,7 @@
 // coro
 #include <aster/coro/async_generator.hpp>
 #include <aster/coro/async_generator_state.hpp>
+#include <aster/coro/async_iteration.hpp>
 #include <aster/coro/await_path.hpp>
 #include <aster/coro/awaitable.hpp>
 #include <aster/coro/coroutine.hpp>
@@ -31,6 +32,7 @@
 #include <aster/coro/promise.hpp>
 #include <aster/coro/result.hpp>
 #include <aster/coro/with.hpp>
+#include <aster/coro/yielded.hpp>
 // task
 #include <aster/task/child_watch.hpp>
 #include <aster/task/done_awaiter.hpp>

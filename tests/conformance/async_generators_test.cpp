@@ -3,6 +3,7 @@
 // The scenarios of asynchronous generators; ag_generators.py runs the same ones on
 // CPython.
 #include <aster/coro/async_generator.hpp>
+#include <aster/coro/async_iteration.hpp>
 #include <aster/coro/with.hpp>
 #include <aster/loop/sleep.hpp>
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <aster/coro/async_generator.hpp>
+#include <aster/coro/async_iteration.hpp>
+#include <aster/coro/outcome.hpp>
 #include <aster/coro/with.hpp>
 #include <aster/loop/sleep.hpp>
 #include <aster/loop/timeout.hpp>

@@ -84,6 +84,36 @@ Coroutine<> await_chains(long count) {
   }
 }
 
+// Generators --------------------------------------------------------------------------
+
+aster::Generator<long> count_at(long depth) {
+  if (depth > 0) {
+    co_yield aster::yield_from(count_at(depth - 1));
+  } else {
+    for (long i = 0;; ++i) co_yield i;
+  }
+}
+
+template <long depth>
+Coroutine<> generator_steps(long count) {
+  auto numbers = count_at(depth);
+  for (long i = 0; i < count; ++i) measure::keep(numbers.next());
+  co_return;
+}
+
+aster::AsyncGenerator<long> async_count() {
+  for (long i = 0;; ++i) co_yield i;
+}
+
+Coroutine<> async_generator_steps(long count) {
+  auto numbers = async_count();
+  for (long i = 0; i < count; ++i) {
+    const auto number = co_await numbers.next();
+    measure::keep(*number);
+  }
+  co_await numbers.aclose();
+}
+
 // Callbacks and futures ---------------------------------------------------------------
 
 Coroutine<> call_soon(long count) {
@@ -232,6 +262,11 @@ Coroutine<> rows(const Bench& bench) {
   co_await measured(bench, "await_depth_10", 2'000'000, await_chains<10>, 10);
   co_await measured(bench, "await_depth_100", 2'000'000, await_chains<100>, 100);
   co_await measured(bench, "await_depth_1000", 2'000'000, await_chains<1000>, 1000);
+  co_await measured(bench, "generator_next", 5'000'000, generator_steps<0>);
+  co_await measured(bench, "generator_next_depth_1", 5'000'000, generator_steps<1>);
+  co_await measured(bench, "generator_next_depth_10", 5'000'000, generator_steps<10>);
+  co_await measured(bench, "generator_next_depth_1000", 5'000'000, generator_steps<1000>);
+  co_await measured(bench, "async_generator_next", 2'000'000, async_generator_steps);
   co_await measured(bench, "call_soon", 1'000'000, call_soon);
   co_await measured(bench, "future_handover", 1'000'000, future_handover);
   co_await measured(bench, "timer_start_cancel", 1'000'000, timer_start_cancel);

@@ -55,6 +55,7 @@ SendfileNotAvailableError::~SendfileNotAvailableError() = default;
 IncompleteReadError::~IncompleteReadError() = default;
 LimitOverrunError::~LimitOverrunError() = default;
 LookupError::~LookupError() = default;
+StopIteration::~StopIteration() = default;
 StopAsyncIteration::~StopAsyncIteration() = default;
 BrokenExecutor::~BrokenExecutor() = default;
 BrokenThreadPool::~BrokenThreadPool() = default;
@@ -140,6 +141,14 @@ std::string describe_or_throw(const std::exception_ptr& error) {
 
 }  // namespace
 
+void StopIteration::check_type(const std::type_info& wanted) const {
+  if (type_ == nullptr) throw TypeError("StopIteration::value: the generator returned no value");
+  if (*type_ != wanted) {
+    throw TypeError("StopIteration::value: the value is a " + type_name(*type_) + ", not a " +
+                    type_name(wanted));
+  }
+}
+
 IncompleteReadError::IncompleteReadError(std::string partial, std::optional<std::size_t> expected)
     : Error(incomplete_text(partial.size(), expected)),
       partial_(std::make_shared<const std::string>(std::move(partial))),
@@ -197,6 +206,18 @@ bool is_base_error(const std::exception_ptr& error) noexcept { return holds<Base
 
 bool is_cancelled_error(const std::exception_ptr& error) noexcept {
   return holds<CancelledError>(error);
+}
+
+bool detail::is_generator_exit(const std::exception_ptr& error) noexcept {
+  return holds<GeneratorExit>(error);
+}
+
+bool detail::is_stop_iteration(const std::exception_ptr& error) noexcept {
+  return holds<StopIteration>(error);
+}
+
+bool detail::is_stop_async_iteration(const std::exception_ptr& error) noexcept {
+  return holds<StopAsyncIteration>(error);
 }
 
 void Delay::throw_nan(const char* call) { throw ValueError(std::string(call) + ": delay is NaN"); }

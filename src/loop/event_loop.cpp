@@ -11,6 +11,7 @@
 // cycle counter, so that a chain of callbacks costs nanoseconds; the price is
 // that I/O and timers may be noticed up to 61 turns or 50 µs of work late.
 #include "base/cycles.hpp"
+#include "loop/asyncgens.hpp"
 
 #include <aster/base/log.hpp>
 #include <aster/loop/event_loop.hpp>
@@ -41,6 +42,7 @@ void count_forks() {
     ::pthread_atfork(nullptr, nullptr, [] {
       detail::fork_count.fetch_add(1, std::memory_order_relaxed);
       detail::running_scheduler() = nullptr;
+      detail::asyncgen_hooks() = nullptr;
     });
   });
 }
@@ -278,6 +280,7 @@ EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
   count_forks();
   generation_ = detail::fork_count.load(std::memory_order_relaxed);
   try {
+    asyncgens_ = std::make_unique<AsyncGens>(*this);
     scheduler_->inbox_ = std::make_shared<detail::Inbox>(backend_->waker());
   } catch (...) {
     scheduler_->release_reference();
@@ -331,6 +334,7 @@ void EventLoop::close() {
   while (!scheduler.timers_.empty()) scheduler.timers_.pop().drop();
   drop_ready();
   while (!scheduler.kept_.empty()) scheduler.kept_.pop_front().loop_closed();
+  asyncgens_->forget_all();
   for (std::size_t i = services_.size(); i > 0; --i) services_[i - 1]->close();
   while (!services_.empty()) services_.pop_back();
   service_index_.clear();
@@ -377,6 +381,7 @@ class EventLoop::Running {
     loop_.thread_ = std::this_thread::get_id();
     detail::running_scheduler() = loop_.scheduler_;
     loop_.scheduler_->context_cell_ = &detail::context_cell();
+    detail::asyncgen_hooks() = loop_.asyncgens_.get();
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -386,6 +391,7 @@ class EventLoop::Running {
     loop_.thread_ = {};
     loop_.scheduler_->context_cell_ = nullptr;
     detail::running_scheduler() = nullptr;
+    detail::asyncgen_hooks() = nullptr;
   }
 
  private:
@@ -586,7 +592,7 @@ void EventLoop::set_task_factory(TaskFactory factory) {
 
 Coroutine<> EventLoop::shutdown_asyncgens() {
   scheduler_->require_open("shutdown_asyncgens");
-  co_return;  // No kind of asynchronous generator keeps anything with the loop yet.
+  return asyncgens_->shutdown();
 }
 
 // Errors --------------------------------------------------------------------------------------

@@ -70,6 +70,12 @@ class Files(FakeTree):
                                 "base/Time.cpp\n")
         self.assert_one(errors, "snake_case")
 
+    def test_the_steps_of_an_example_may_be_numbered(self):
+        licence = "SPDX-License-Identifier: MIT\n"
+        files = {"examples/series/01_begin.cpp": "// " + licence,
+                 "examples/CMakeLists.txt": "# " + licence + "example(01_begin)\n"}
+        self.assertEqual(self.errors_of(files), [])
+
     def test_todo_has_a_kind(self):
         self.assertEqual(self.header(self.GOOD + "// TODO(perf): measure this.\n"), [])
         self.assert_one(self.header(self.GOOD + "// TODO: measure this.\n"), "write `// TODO")

@@ -96,6 +96,14 @@ TEST_F(FutureTest, TakesAnExceptionObject) {
   EXPECT_EQ(describe(f.exception()), "aster::ValueError: v");  // FUT-5
 }
 
+TEST_F(FutureTest, TurnsStopIterationIntoARuntimeError) {
+  Future<> f = loop.create_future<>();
+
+  f.set_exception(StopIteration());
+
+  EXPECT_THROW(f.result(), RuntimeError);  // FUT-5
+}
+
 TEST_F(FutureTest, RefusesANullException) {
   Future<> f = loop.create_future<>();
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -143,7 +144,43 @@ class ASTER_API LimitOverrunError : public Error {
   std::size_t consumed_;
 };
 
-/// An iteration or generator has ended.
+/// A generator has ended: thrown by `next`, `send` and `throw_`. Carries what the
+/// generator returned, the first time; asking again gives one without a value.
+///
+///     try { g.next(); }
+///     catch (const StopIteration& stop) { use(stop.value<std::string>()); }
+///
+/// One that leaves a generator's body becomes a RuntimeError, as in Python.
+class ASTER_API StopIteration : public Error {
+ public:
+  /// Without a value.
+  StopIteration() : Error("StopIteration") {}
+  /// With what the generator returned.
+  template <class T>
+  StopIteration(std::in_place_t, T value)
+      : Error("StopIteration"),
+        value_(std::make_shared<const T>(std::move(value))),
+        type_(&typeid(T)) {}
+  ~StopIteration() override;
+
+  /// Whether the generator returned a value with this end.
+  [[nodiscard]] bool has_value() const noexcept { return value_ != nullptr; }
+  /// What the generator returned, as exactly that type; valid while a copy of this
+  /// exception is. TypeError when there is no value or it is of another type.
+  template <class T>
+  [[nodiscard]] const T& value() const {
+    check_type(typeid(T));
+    return *static_cast<const T*>(value_.get());
+  }
+
+ private:
+  void check_type(const std::type_info& wanted) const;
+
+  std::shared_ptr<const void> value_;
+  const std::type_info* type_ = nullptr;  // Of `value_`.
+};
+
+/// An asynchronous iteration or generator has ended; see `AsyncGenerator::anext`.
 class ASTER_API StopAsyncIteration : public Error {
  public:
   using Error::Error;
@@ -297,10 +334,13 @@ class ASTER_API SystemExit : public BaseError {
   int status_;
 };
 
-/// Thrown into a generator that is closed; see `Generator::close`.
+/// Thrown into a generator that is closed; see `Generator::close`. No
+/// `std::exception`, so that generators do not swallow it by accident.
 class ASTER_API GeneratorExit {
  public:
   GeneratorExit() noexcept = default;
+  GeneratorExit(const GeneratorExit&) noexcept = default;
+  GeneratorExit& operator=(const GeneratorExit&) noexcept = default;
   virtual ~GeneratorExit();
 };
 
@@ -319,6 +359,10 @@ ASTER_API bool is_base_error(const std::exception_ptr& error) noexcept;
 ASTER_API bool is_cancelled_error(const std::exception_ptr& error) noexcept;
 
 namespace detail {
+
+ASTER_API bool is_generator_exit(const std::exception_ptr& error) noexcept;
+ASTER_API bool is_stop_iteration(const std::exception_ptr& error) noexcept;
+ASTER_API bool is_stop_async_iteration(const std::exception_ptr& error) noexcept;
 
 /// Throws `std::system_error` for error number `number` of the system, with
 /// "what" naming the call and the address, path or value it was given.

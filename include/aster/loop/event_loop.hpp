@@ -254,7 +254,9 @@ class ASTER_API EventLoop {
   /// jobs that have not begun are cancelled.
   Coroutine<> shutdown_default_executor(Delay timeout = Delay::infinite());
 
-  /// Closes the asynchronous generators that have not ended.
+  /// Closes the asynchronous generators that began on this loop and are open, each in
+  /// a task; the exception handler is told of those that fail. `run` does so at its
+  /// end. Generators that begin afterwards are warned of and no longer closed.
   Coroutine<> shutdown_asyncgens();
 
   // Names (io/resolve.hpp) ---------------------------------------------------------
@@ -350,6 +352,7 @@ class ASTER_API EventLoop {
  private:
   friend class Scheduler;
   friend class Runner;
+  class AsyncGens;
   struct FdEntry;
   class FdCallback;
   class StopOnDone;
@@ -426,6 +429,7 @@ class ASTER_API EventLoop {
   std::uint64_t poll_count_ = 0;
   std::thread::id thread_;                     // While running.
   std::uint32_t generation_;                   // The fork count when it was made.
+  std::unique_ptr<AsyncGens> asyncgens_;
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
   TaskFactory task_factory_;
   std::unordered_map<native_socket, std::unique_ptr<FdEntry>> fds_;  // Watched by the user.

@@ -413,16 +413,21 @@ class Future : public detail::FutureTag {
   }
 
   /// Completes it with an exception, given as such or as `exception_ptr` (ValueError
-  /// when null); InvalidStateError when done already.
+  /// when null); InvalidStateError when done already. A StopIteration becomes a
+  /// RuntimeError: it would look like a generator's end.
   void set_exception(std::exception_ptr error) {
     if (error == nullptr) throw ValueError("set_exception: null exception_ptr");
+    if (detail::is_stop_iteration(error)) [[unlikely]] {
+      error = std::make_exception_ptr(RuntimeError(
+          "StopIteration interacts badly with generators and cannot be raised into a Future"));
+    }
     settable("set_exception").set_error(std::move(error));
   }
   /// The same, for an exception object.
   template <class E>
     requires(!std::is_convertible_v<E, std::exception_ptr>)
   void set_exception(E&& error) {
-    settable("set_exception").set_error(std::make_exception_ptr(std::forward<E>(error)));
+    set_exception(std::make_exception_ptr(std::forward<E>(error)));
   }
 
   /// Cancels it: waiters and callbacks are queued, awaits throw CancelledError.

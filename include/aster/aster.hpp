@@ -14,6 +14,7 @@
 #include <aster/base/log.hpp>
 #include <aster/base/random.hpp>
 #include <aster/base/ready_queue.hpp>
+#include <aster/base/ring_buffer.hpp>
 #include <aster/base/sys_call.hpp>
 #include <aster/base/time.hpp>
 #include <aster/base/waker.hpp>
@@ -60,6 +61,15 @@
 #include <aster/net/stream_reader.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
+// sync
+#include <aster/sync/barrier.hpp>
+#include <aster/sync/condition.hpp>
+#include <aster/sync/error.hpp>
+#include <aster/sync/event.hpp>
+#include <aster/sync/lock.hpp>
+#include <aster/sync/queue.hpp>
+#include <aster/sync/queue_base.hpp>
+#include <aster/sync/semaphore.hpp>
 // executor
 #include <aster/executor/concurrent_future.hpp>
 #include <aster/executor/crossing.hpp>

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/coro/driver.hpp>
+#include <aster/coro/promise.hpp>
+#include <aster/task/wait_list.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace aster::inline v0::detail {
+
+class QueueBase;
+class QueueWait;
+
+/// The getters or the putters of a queue.
+struct QueueEnd {
+  WaitList waiters;        // Of `QueueWait`s.
+  std::size_t claims = 0;  // Woken ones that take what they waited for as they resume.
+
+  inline void wake_one() noexcept;
+};
+
+/// A task that waits at an end of a queue; lives in the awaiting frame.
+///
+/// asyncio wakes a getter when an item comes but lets others take it before the getter
+/// runs, which then waits again, at the tail. A coroutine that is resumed cannot wait
+/// again inside the same await. So each woken getter claims an item (or putter a place),
+/// and who takes what is claimed sends a getter on a detour first: a coroutine that
+/// the getter will be found to have called, and that looks, and waits, as often as need
+/// be. A getter without a detour finds what it was woken for, and costs no frame.
+class ASTER_API QueueWait : public WaitNode, protected CallLink {
+ protected:
+  explicit QueueWait(QueueEnd& end, bool claims) noexcept : end_(&end), claims_(claims) {}
+  QueueWait(QueueWait&& other) noexcept
+      : WaitNode(std::move(other)), CallLink(), end_(other.end_), claims_(other.claims_) {}
+  ~QueueWait() {
+    if (child_ != nullptr) PromiseBase::destroy(*child_);
+  }
+
+  template <class Promise>
+  void suspend(QueueBase& queue, std::coroutine_handle<Promise> handle) {
+    Driver& driver = driver_of(handle);
+    if (!end_->waiters.is_bound()) [[unlikely]]
+      bind(queue, driver);
+    begin(end_->waiters, driver);
+    parent_ = &handle.promise();
+  }
+  /// Leaves the queue of those that wait; whether it had been woken.
+  bool leave_end() noexcept {
+    const bool woken = leave() == State::woken;
+    if (woken && claims_) --end_->claims;
+    return woken;
+  }
+  /// As it goes on, first: whether a detour has done its work.
+  [[nodiscard]] bool came_by_detour() noexcept {
+    if (child_ == nullptr) [[likely]]
+      return false;
+    end_detour();
+    return true;
+  }
+  /// Then: if it has waited and was cancelled, passes on its wake-up and throws.
+  void resumed(QueueBase& queue) {
+    if (Driver* driver = take_driver()) {
+      const bool woken = leave_end();
+      if (driver->has_pending()) [[unlikely]]
+        withdraw(queue, *driver, woken);
+      ASTER_ASSERT(woken);
+    }
+  }
+  /// As its frame is destroyed.
+  void destroyed(QueueBase& queue) noexcept;
+
+  /// The coroutine that does its work from the start; the result goes where it belongs.
+  [[nodiscard]] virtual PromiseBase& make_detour() = 0;
+
+  QueueEnd* end_;
+
+ private:
+  friend struct QueueEnd;
+  friend class QueueBase;
+  static void bind(QueueBase& queue, Driver& driver);
+  [[noreturn]] void withdraw(QueueBase& queue, Driver& driver, bool woken);
+  void end_detour() noexcept;
+  bool claims_;  // Its kind claims, and it is not on a detour.
+};
+
+/// What all queues share, whatever they hold.
+class ASTER_API QueueBase {
+  class Joining;
+
+ public:
+  QueueBase(const QueueBase&) = delete;
+  QueueBase& operator=(const QueueBase&) = delete;
+
+  /// As it was given: zero or less for a queue without bounds.
+  [[nodiscard]] std::ptrdiff_t maxsize() const noexcept { return maxsize_; }
+  /// How many items are in it.
+  [[nodiscard]] std::size_t qsize() const noexcept { return size_; }
+  /// Whether there are no items.
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  /// Whether there are `maxsize()` items; never when it has no bounds.
+  [[nodiscard]] bool full() const noexcept { return places() == 0; }
+
+  /// Says that what was got from the queue is done; once for each item. The last one
+  /// ends the `join`s. ValueError when called more often than there were items.
+  void task_done();
+
+  /// Waits until every item that was put has been got and its `task_done` called. Does not
+  /// suspend when that is so.
+  [[nodiscard]] inline WaitList::Wait<Joining> join() noexcept;
+
+ protected:
+  explicit QueueBase(std::ptrdiff_t maxsize) noexcept
+      : maxsize_(maxsize),
+        capacity_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : SIZE_MAX) {}
+  ~QueueBase() {
+    getters_.waiters.check_unused();
+    putters_.waiters.check_unused();
+  }
+
+  /// How many items can be put now.
+  [[nodiscard]] std::size_t places() const noexcept {
+    return capacity_ > size_ ? capacity_ - size_ : 0;
+  }
+  [[nodiscard]] bool is_shut_down() const noexcept { return shut_down_; }
+  /// Whether `get` has an answer at once; `put` likewise.
+  [[nodiscard]] bool can_get() const noexcept { return size_ > 0 || shut_down_; }
+  [[nodiscard]] bool can_put() const noexcept { return places() > 0 || shut_down_; }
+
+  /// Before an item is added or taken: QueueShutDown, QueueFull, QueueEmpty; and whose
+  /// place or item that is must look again. May fail, for memory; then nothing changed.
+  void check_put() {
+    if (!can_put() || shut_down_) [[unlikely]]
+      fail_put();
+    if (putters_.claims >= places()) [[unlikely]]
+      send_on_detour(putters_, places() - 1);
+  }
+  void check_get() {
+    if (size_ == 0) [[unlikely]]
+      fail_get();
+    if (getters_.claims >= size_ && !shut_down_) [[unlikely]]
+      send_on_detour(getters_, size_ - 1);
+  }
+  /// After that.
+  void added() noexcept {
+    ++size_;
+    ++unfinished_;
+    getters_.wake_one();
+  }
+  void taken() noexcept {
+    --size_;
+    putters_.wake_one();
+  }
+  /// `shutdown`, before the items are dropped when `immediate`.
+  void shut_down(bool immediate);
+
+  void check_thread(const char* call) const {
+    getters_.waiters.check_thread(call);
+    putters_.waiters.check_thread(call);
+  }
+  [[nodiscard]] std::string text(const char* type) const;
+
+  /// First thing in a detour: the cancellation of a task that was on its way.
+  class Arrival;
+  /// A wait that is part of a detour.
+  class Again;
+
+  QueueEnd getters_;
+  QueueEnd putters_;
+
+ private:
+  friend class QueueWait;
+  [[noreturn]] void fail_put() const;
+  [[noreturn]] void fail_get() const;
+  /// Until no more than that many claims are left.
+  static void send_on_detour(QueueEnd& end, std::size_t claims);
+  /// Wakes the next one, if there is what it waits for and nobody has claimed it.
+  void pass_on(QueueEnd& end) noexcept;
+
+  std::ptrdiff_t maxsize_;
+  std::size_t capacity_;
+  std::size_t size_ = 0;
+  std::size_t unfinished_ = 0;  // Items put whose `task_done` was not called.
+  bool shut_down_ = false;
+  WaitList joiners_;  // None while unfinished_ is 0.
+};
+
+// -------------------------------------------------------------------------------
+
+inline void QueueEnd::wake_one() noexcept {
+  if (WaitNode* node = waiters.wake_next(); node != nullptr) {
+    claims += static_cast<QueueWait*>(node)->claims_ ? 1 : 0;
+  }
+}
+
+class QueueBase::Joining {
+ public:
+  explicit Joining(QueueBase& queue) noexcept : queue_(&queue) {}
+  [[nodiscard]] WaitList& list() const noexcept { return queue_->joiners_; }
+  [[nodiscard]] bool ready() const noexcept { return queue_->unfinished_ == 0; }
+  void granted() const noexcept {}
+  void withdraw(bool) const noexcept {}
+  void result() const noexcept {}
+
+ private:
+  QueueBase* queue_;
+};
+
+inline WaitList::Wait<QueueBase::Joining> QueueBase::join() noexcept {
+  return WaitList::Wait<Joining>(Joining(*this));
+}
+
+class QueueBase::Arrival {
+ public:
+  using aster_awaiter = void;
+  Arrival(QueueBase& queue, QueueEnd& end) noexcept : queue_(queue), end_(end) {}
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    driver_ = &driver_of(handle);
+    return false;
+  }
+  void await_resume() {
+    if (!driver_->has_pending()) return;
+    queue_.pass_on(end_);
+    driver_->throw_pending();
+  }
+
+ private:
+  QueueBase& queue_;
+  QueueEnd& end_;
+  Driver* driver_ = nullptr;
+};
+
+class QueueBase::Again final : QueueWait {
+ public:
+  using aster_awaiter = void;
+  Again(QueueBase& queue, QueueEnd& end) noexcept : QueueWait(end, false), queue_(queue) {}
+  ~Again() { destroyed(queue_); }
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> handle) {
+    suspend(queue_, handle);
+  }
+  void await_resume() { resumed(queue_); }
+
+ private:
+  [[noreturn]] PromiseBase& make_detour() override;
+  QueueBase& queue_;
+};
+
+}  // namespace aster::inline v0::detail

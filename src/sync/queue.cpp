@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include <aster/base/error.hpp>
+#include <aster/sync/error.hpp>
+#include <aster/sync/queue_base.hpp>
+
+namespace aster::inline v0::detail {
+
+void QueueWait::bind(QueueBase& queue, Driver& driver) {
+  queue.getters_.waiters.bind(driver.scheduler());
+  queue.putters_.waiters.bind(driver.scheduler());
+}
+
+void QueueWait::withdraw(QueueBase& queue, Driver& driver, bool woken) {
+  if (woken) queue.pass_on(*end_);
+  driver.throw_pending();
+}
+
+void QueueWait::end_detour() noexcept {
+  PromiseBase::destroy(*std::exchange(child_, nullptr));
+  parent_ = nullptr;
+  static_cast<void>(take_driver());
+  claims_ = true;
+}
+
+void QueueWait::destroyed(QueueBase& queue) noexcept {
+  if (is_linked() && leave_end()) queue.pass_on(*end_);
+}
+
+void QueueBase::fail_put() const {
+  if (shut_down_) throw QueueShutDown();
+  throw QueueFull();
+}
+
+void QueueBase::fail_get() const {
+  if (shut_down_) throw QueueShutDown();
+  throw QueueEmpty();
+}
+
+void QueueBase::pass_on(QueueEnd& end) noexcept {
+  if ((&end == &getters_ ? size_ : places()) > end.claims) end.wake_one();
+}
+
+void QueueBase::send_on_detour(QueueEnd& end, std::size_t claims) {
+  for (WaitNode* node = end.waiters.oldest(); end.claims > claims; ) {
+    auto& wait = static_cast<QueueWait&>(*node);
+    node = end.waiters.behind(*node);
+    if (!wait.is_woken() || !wait.claims_) continue;
+    PromiseBase& detour = wait.make_detour();
+    static_cast<void>(wait.leave_end());
+    wait.claims_ = false;
+    wait.child_ = &detour;
+    wait.call(*wait.parent_, detour);
+  }
+}
+
+void QueueBase::task_done() {
+  if (unfinished_ == 0) throw ValueError("task_done() called too many times");
+  if (unfinished_ == 1) joiners_.check_thread("Queue.task_done");
+  if (--unfinished_ == 0) joiners_.wake_all();
+}
+
+void QueueBase::shut_down(bool immediate) {
+  check_thread("Queue.shutdown");
+  shut_down_ = true;
+  if (immediate) {
+    unfinished_ -= unfinished_ < size_ ? unfinished_ : size_;
+    size_ = 0;
+    if (unfinished_ == 0) joiners_.wake_all();
+  }
+  // All look again.
+  while (!getters_.waiters.empty()) getters_.wake_one();
+  while (!putters_.waiters.empty()) putters_.wake_one();
+}
+
+PromiseBase& QueueBase::Again::make_detour() {
+  assert_failed("what claims nothing needs no detour", __FILE__, __LINE__);
+}
+
+std::string QueueBase::text(const char* type) const {
+  std::string text = std::string("<") + type + " maxsize=" + std::to_string(maxsize_);
+  if (size_ != 0) text += " qsize=" + std::to_string(size_);
+  if (const std::size_t count = getters_.waiters.live_count(); count != 0) {
+    text += " getters[" + std::to_string(count) + "]";
+  }
+  if (const std::size_t count = putters_.waiters.live_count(); count != 0) {
+    text += " putters[" + std::to_string(count) + "]";
+  }
+  if (unfinished_ != 0) text += " tasks=" + std::to_string(unfinished_);
+  if (shut_down_) text += " shutdown";
+  return text + ">";
+}
+
+}  // namespace aster::inline v0::detail

@@ -6,6 +6,10 @@
 
 namespace aster::inline v0 {
 
+void Lock::hand_over() noexcept { waiters_.wake_oldest(); }
+
+void Lock::check_thread() const { waiters_.check_thread("Lock.release"); }
+
 void Lock::throw_not_acquired() { throw RuntimeError("Lock is not acquired."); }
 
 std::string to_string(const Lock& lock) {

@@ -10,9 +10,24 @@ void QueueWait::bind(QueueBase& queue, Driver& driver) {
   queue.putters_.waiters.bind(driver.scheduler());
 }
 
-void QueueWait::withdraw(QueueBase& queue, Driver& driver, bool woken) {
-  if (woken) queue.pass_on(*end_);
-  driver.throw_pending();
+bool QueueWait::leave_end() noexcept {
+  const bool woken = leave() == State::woken;
+  if (woken && claims_) --end_->claims;
+  return woken;
+}
+
+void QueueWait::waited(QueueBase& queue) {
+  Driver& driver = *take_driver();
+  const bool woken = leave_end();
+  if (driver.has_pending()) [[unlikely]] {
+    if (woken) queue.pass_on(*end_);
+    driver.throw_pending();
+  }
+  ASTER_ASSERT(woken);
+}
+
+void QueueWait::withdraw(QueueBase& queue) noexcept {
+  if (leave_end()) queue.pass_on(*end_);
 }
 
 void QueueWait::end_detour() noexcept {
@@ -22,18 +37,24 @@ void QueueWait::end_detour() noexcept {
   claims_ = true;
 }
 
-void QueueWait::destroyed(QueueBase& queue) noexcept {
-  if (is_linked() && leave_end()) queue.pass_on(*end_);
+void QueueEnd::wake() noexcept {
+  const auto& woken = static_cast<QueueWait&>(*waiters.wake_next());
+  if (woken.claims_) ++claims;
 }
 
-void QueueBase::fail_put() const {
+void QueueBase::check_put_again() {
   if (shut_down_) throw QueueShutDown();
-  throw QueueFull();
+  if (full()) throw QueueFull();
+  send_on_detour(putters_, places() - 1);
 }
 
-void QueueBase::fail_get() const {
-  if (shut_down_) throw QueueShutDown();
-  throw QueueEmpty();
+void QueueBase::check_get_again() {
+  if (empty()) {
+    if (shut_down_) throw QueueShutDown();
+    throw QueueEmpty();
+  }
+  // Once it is shut down, who finds nothing left ends: no detour.
+  if (!shut_down_) send_on_detour(getters_, size_ - 1);
 }
 
 void QueueBase::pass_on(QueueEnd& end) noexcept {

@@ -10,6 +10,11 @@ Semaphore::Semaphore(std::ptrdiff_t value, std::ptrdiff_t bound) : value_(value)
   if (value < 0) throw ValueError("Semaphore initial value must be >= 0");
 }
 
+void Semaphore::hand_over() {
+  waiters_.check_thread("Semaphore.release");
+  waiters_.wake_one();
+}
+
 void Semaphore::throw_released_too_often() {
   throw ValueError("BoundedSemaphore released too many times");
 }

@@ -54,7 +54,7 @@ class ASTER_API Lock {
   void release() {
     if (holder_ == 0) [[unlikely]]
       throw_not_acquired();
-    if (!waiters_.empty()) waiters_.check_thread("Lock.release");
+    if (!waiters_.empty()) check_thread();
     unlock();
   }
 
@@ -78,8 +78,10 @@ class ASTER_API Lock {
   void lock() noexcept { holder_ = ++last_holder_; }
   void unlock() noexcept {
     holder_ = 0;
-    waiters_.wake_oldest();
+    if (!waiters_.empty()) hand_over();
   }
+  void hand_over() noexcept;
+  void check_thread() const;
   [[noreturn]] static void throw_not_acquired();
 
   // Each time it is locked it has a number of its own, so that a guard never releases

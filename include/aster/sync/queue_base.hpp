@@ -18,11 +18,16 @@ class QueueBase;
 class QueueWait;
 
 /// The getters or the putters of a queue.
-struct QueueEnd {
+struct ASTER_API QueueEnd {
   WaitList waiters;        // Of `QueueWait`s.
   std::size_t claims = 0;  // Woken ones that take what they waited for as they resume.
 
-  inline void wake_one() noexcept;
+  void wake_one() noexcept {
+    if (!waiters.empty()) wake();
+  }
+
+ private:
+  void wake() noexcept;
 };
 
 /// A task that waits at an end of a queue; lives in the awaiting frame.
@@ -51,11 +56,7 @@ class ASTER_API QueueWait : public WaitNode, protected CallLink {
     parent_ = &handle.promise();
   }
   /// Leaves the queue of those that wait; whether it had been woken.
-  bool leave_end() noexcept {
-    const bool woken = leave() == State::woken;
-    if (woken && claims_) --end_->claims;
-    return woken;
-  }
+  bool leave_end() noexcept;
   /// As it goes on, first: whether a detour has done its work.
   [[nodiscard]] bool came_by_detour() noexcept {
     if (child_ == nullptr) [[likely]]
@@ -65,15 +66,13 @@ class ASTER_API QueueWait : public WaitNode, protected CallLink {
   }
   /// Then: if it has waited and was cancelled, passes on its wake-up and throws.
   void resumed(QueueBase& queue) {
-    if (Driver* driver = take_driver()) {
-      const bool woken = leave_end();
-      if (driver->has_pending()) [[unlikely]]
-        withdraw(queue, *driver, woken);
-      ASTER_ASSERT(woken);
-    }
+    if (has_begun()) waited(queue);
   }
   /// As its frame is destroyed.
-  void destroyed(QueueBase& queue) noexcept;
+  void destroyed(QueueBase& queue) noexcept {
+    if (is_linked()) [[unlikely]]
+      withdraw(queue);
+  }
 
   /// The coroutine that does its work from the start; the result goes where it belongs.
   [[nodiscard]] virtual PromiseBase& make_detour() = 0;
@@ -84,7 +83,8 @@ class ASTER_API QueueWait : public WaitNode, protected CallLink {
   friend struct QueueEnd;
   friend class QueueBase;
   static void bind(QueueBase& queue, Driver& driver);
-  [[noreturn]] void withdraw(QueueBase& queue, Driver& driver, bool woken);
+  void waited(QueueBase& queue);
+  void withdraw(QueueBase& queue) noexcept;
   void end_detour() noexcept;
   bool claims_;  // Its kind claims, and it is not on a detour.
 };
@@ -135,16 +135,12 @@ class ASTER_API QueueBase {
   /// Before an item is added or taken: QueueShutDown, QueueFull, QueueEmpty; and whose
   /// place or item that is must look again. May fail, for memory; then nothing changed.
   void check_put() {
-    if (!can_put() || shut_down_) [[unlikely]]
-      fail_put();
-    if (putters_.claims >= places()) [[unlikely]]
-      send_on_detour(putters_, places() - 1);
+    if (putters_.claims >= places() || shut_down_) [[unlikely]]
+      check_put_again();
   }
   void check_get() {
-    if (size_ == 0) [[unlikely]]
-      fail_get();
-    if (getters_.claims >= size_ && !shut_down_) [[unlikely]]
-      send_on_detour(getters_, size_ - 1);
+    if (getters_.claims >= size_) [[unlikely]]
+      check_get_again();
   }
   /// After that.
   void added() noexcept {
@@ -175,8 +171,8 @@ class ASTER_API QueueBase {
 
  private:
   friend class QueueWait;
-  [[noreturn]] void fail_put() const;
-  [[noreturn]] void fail_get() const;
+  void check_put_again();
+  void check_get_again();
   /// Until no more than that many claims are left.
   static void send_on_detour(QueueEnd& end, std::size_t claims);
   /// Wakes the next one, if there is what it waits for and nobody has claimed it.
@@ -191,12 +187,6 @@ class ASTER_API QueueBase {
 };
 
 // -------------------------------------------------------------------------------
-
-inline void QueueEnd::wake_one() noexcept {
-  if (WaitNode* node = waiters.wake_next(); node != nullptr) {
-    claims += static_cast<QueueWait*>(node)->claims_ ? 1 : 0;
-  }
-}
 
 class QueueBase::Joining {
  public:

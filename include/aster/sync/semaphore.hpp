@@ -55,9 +55,11 @@ class ASTER_API Semaphore {
   void release() {
     if (value_ >= bound_) [[unlikely]]
       throw_released_too_often();
-    if (!waiters_.empty()) waiters_.check_thread("Semaphore.release");
-    ++value_;
-    if (waiters_.wake_one()) --value_;
+    if (waiters_.empty()) {
+      ++value_;
+    } else {
+      hand_over();
+    }
   }
 
   /// Whether `acquire` would wait: there are no permits, or others wait for theirs.
@@ -84,6 +86,7 @@ class ASTER_API Semaphore {
   void settle() noexcept {
     while (value_ > 0 && waiters_.wake_one()) --value_;
   }
+  void hand_over();
   [[noreturn]] static void throw_released_too_often();
 
   std::ptrdiff_t value_;  // Permits that are nobody's; those of woken tasks are not in it.

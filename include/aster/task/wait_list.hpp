@@ -32,7 +32,7 @@ class ASTER_API WaitNode : public Waiter, public ListNode {
   WaitNode(WaitNode&& other) noexcept : Waiter(), ListNode() {
     ASTER_ASSERT(other.driver_ == nullptr);
   }
-  ~WaitNode() { static_cast<void>(leave()); }
+  ~WaitNode() = default;  // Who derives from it leaves the list.
 
   /// Suspends `driver` at the tail of `list`. RuntimeError when `list` is bound to
   /// another loop; it does not suspend then.
@@ -40,6 +40,8 @@ class ASTER_API WaitNode : public Waiter, public ListNode {
   /// Leaves the list, if it is in one; what had become of the wait.
   inline State leave() noexcept;
   [[nodiscard]] bool is_woken() const noexcept { return state_ == State::woken; }
+  /// Whether it suspended and has not gone on yet.
+  [[nodiscard]] bool has_begun() const noexcept { return driver_ != nullptr; }
   /// The driver that suspended here, once; null when none did.
   [[nodiscard]] Driver* take_driver() noexcept { return std::exchange(driver_, nullptr); }
 
@@ -220,7 +222,7 @@ inline void WaitNode::begin(WaitList& list, Driver& driver) {
 
 inline WaitNode::State WaitNode::leave() noexcept {
   if (list_ != nullptr) {
-    if (state_ == State::woken) {
+    if (state_ == State::woken) [[likely]] {
       --list_->woken_count_;
     } else if (list_->first_waiting_ == this) {
       list_->skip(*this);
@@ -243,9 +245,8 @@ class [[nodiscard("a wait does nothing until it is awaited")]] WaitList::Wait fi
   Wait(Wait&& other) noexcept : WaitNode(std::move(other)), kind_(std::move(other.kind_)) {}
   Wait& operator=(Wait&&) = delete;
   ~Wait() {
-    if (!is_linked()) return;
-    const State left = leave();  // Its frame is destroyed.
-    if (left != State::waiting) kind_.withdraw(left == State::woken);
+    if (is_linked()) [[unlikely]]
+      destroyed();
   }
 
   [[nodiscard]] bool await_ready() { return kind_.ready(); }
@@ -255,19 +256,26 @@ class [[nodiscard("a wait does nothing until it is awaited")]] WaitList::Wait fi
     if constexpr (requires { kind_.begun(); }) kind_.begun();
   }
   decltype(auto) await_resume() {
-    if (detail::Driver* driver = take_driver(); driver != nullptr) {
-      const State left = leave();
-      if (driver->has_pending()) [[unlikely]] {
-        kind_.withdraw(left == State::woken);
-        driver->throw_pending();
-      }
-      ASTER_ASSERT(left == State::woken);
-      kind_.granted();
-    }
+    if (has_begun()) waited();
     return kind_.result();
   }
 
  private:
+  void waited() {
+    detail::Driver& driver = *take_driver();
+    const State left = leave();
+    if (driver.has_pending()) [[unlikely]] {
+      kind_.withdraw(left == State::woken);
+      driver.throw_pending();
+    }
+    ASTER_ASSERT(left == State::woken);
+    kind_.granted();
+  }
+  [[gnu::noinline]] void destroyed() noexcept {  // With the frame it lives in.
+    const State left = leave();
+    if (left != State::waiting) kind_.withdraw(left == State::woken);
+  }
+
   [[no_unique_address]] Kind kind_;
 };
 

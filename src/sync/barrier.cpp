@@ -80,8 +80,8 @@ std::string to_string(const Barrier& barrier) {
   std::string text = "<Barrier [";
   text += names[static_cast<std::size_t>(barrier.state_)];
   if (!barrier.broken()) {
-    text += ", waiters:" + std::to_string(barrier.n_waiting()) + "/" +
-            std::to_string(barrier.parties_);
+    text +=
+        ", waiters:" + std::to_string(barrier.n_waiting()) + "/" + std::to_string(barrier.parties_);
   }
   return text + "]>";
 }

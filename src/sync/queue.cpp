@@ -62,7 +62,7 @@ void QueueBase::pass_on(QueueEnd& end) noexcept {
 }
 
 void QueueBase::send_on_detour(QueueEnd& end, std::size_t claims) {
-  for (WaitNode* node = end.waiters.oldest(); end.claims > claims; ) {
+  for (WaitNode* node = end.waiters.oldest(); end.claims > claims;) {
     auto& wait = static_cast<QueueWait&>(*node);
     node = end.waiters.behind(*node);
     if (!wait.is_woken() || !wait.claims_) continue;

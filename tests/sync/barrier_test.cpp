@@ -76,7 +76,7 @@ TEST_F(BarrierTest, OfOneTaskNeverWaits) {
   auto body = [&]() -> Coroutine<> {
     for (int i = 0; i < 3; ++i) log += std::to_string(co_await alone.wait());
   };
-  start(body, {.eager_start = true});
+  step(body);
 
   EXPECT_EQ(log, "000");
 }
@@ -124,7 +124,7 @@ TEST_F(BarrierTest, AnAbortAndAResetDoNotSuspend) {  // SYN-23, SYN-24
     co_await barrier.reset();
     log += barrier.broken() ? "" : "whole";
   };
-  start(body, {.eager_start = true});
+  step(body);
 
   EXPECT_EQ(log, "broken whole");
 }

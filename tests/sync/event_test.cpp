@@ -46,11 +46,8 @@ TEST_F(EventTest, AClearDoesNotTakeBackAWakeUp) {  // SYN-6
 TEST_F(EventTest, AWaitForASetEventDoesNotSuspend) {  // SYN-7
   Event event;
   event.set();
-  auto waiting = [&]() -> Coroutine<> {
-    log += co_await event.wait() ? "true" : "false";
-  };
-  start(waiting, {.eager_start = true});
-  loop.run_once();
+  auto waiting = [&]() -> Coroutine<> { log += co_await event.wait() ? "true" : "false"; };
+  step(waiting);
 
   EXPECT_EQ(log, "true");
 }

@@ -16,11 +16,18 @@ namespace aster {
 /// A simulated loop, and a log that tasks write into.
 class SyncTest : public ::testing::Test {
  protected:
-  ~SyncTest() override { loop.close(); }
+  void TearDown() override { loop.close(); }  // Before the objects of the test go.
 
   template <class... Args>
   auto start(Args&&... args) {
     return loop.create_task(std::forward<Args>(args)...);
+  }
+  /// Lets it run for one step.
+  template <class F>
+  auto step(F&& body) {
+    auto task = loop.create_task(std::forward<F>(body));
+    loop.run_once();
+    return task;
   }
   void settle() { loop.run_until_idle(); }
 
@@ -36,13 +43,6 @@ class SyncTest : public ::testing::Test {
     log += name + (cancelled ? "!" : "");
     if (cancelled) throw CancelledError();
   }
-  /// The same for awaits without a result.
-  template <class A>
-  Coroutine<> logged_void(std::string name, A awaitable) {
-    co_await std::move(awaitable);
-    log += name;
-  }
-
   testing::SimLoop loop;
   std::string log;
 };

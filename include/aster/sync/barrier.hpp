@@ -37,8 +37,8 @@ class ASTER_API Barrier {
   ~Barrier();
 
   /// Waits until `parties()` tasks wait, and gives this one's number among them: each of
-  /// 0 to `parties() - 1` once, in the order of their arrival. The last one goes on at once, the others in a later
-  /// turn. BrokenBarrierError when the barrier is or gets broken, or is reset.
+  /// 0 to `parties() - 1` once, in the order of their arrival. The last one goes on at once, the
+  /// others in a later turn. BrokenBarrierError when the barrier is or gets broken, or is reset.
   [[nodiscard]] Coroutine<std::ptrdiff_t> wait();
 
   /// Makes the barrier as new, also a broken one: the tasks that wait for the others get
@@ -75,7 +75,7 @@ class ASTER_API Barrier {
   std::ptrdiff_t count_ = 0;  // Tasks inside: they wait for the others, or leave.
   State state_ = State::filling;
   detail::IntrusiveList<Party> inside_;  // In the order of their arrival; `count_` many.
-  WaitList waiters_;  // Those inside, and those who wait to be let in.
+  WaitList waiters_;                     // Those inside, and those who wait to be let in.
 };
 
 }  // namespace aster::inline v0

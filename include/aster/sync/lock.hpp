@@ -159,8 +159,6 @@ inline Lock::Acquire<bool> Lock::acquire() noexcept {
 inline Lock::Acquire<Lock::Guard> Lock::scoped() noexcept {
   return Acquire<Guard>(Acquiring<Guard>(*this));
 }
-inline Lock::Acquire<void> Lock::enter() noexcept {
-  return Acquire<void>(Acquiring<void>(*this));
-}
+inline Lock::Acquire<void> Lock::enter() noexcept { return Acquire<void>(Acquiring<void>(*this)); }
 
 }  // namespace aster::inline v0

@@ -214,9 +214,8 @@ class PriorityItems {
 
  private:
   auto larger() noexcept {
-    return [this](const QueueSlot<T>& a, const QueueSlot<T>& b) {
-      return compare_(b.value, a.value);
-    };
+    return
+        [this](const QueueSlot<T>& a, const QueueSlot<T>& b) { return compare_(b.value, a.value); };
   }
   std::vector<QueueSlot<T>> items_;
   [[no_unique_address]] Compare compare_;

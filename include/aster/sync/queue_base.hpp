@@ -116,8 +116,7 @@ class ASTER_API QueueBase {
 
  protected:
   explicit QueueBase(std::ptrdiff_t maxsize) noexcept
-      : maxsize_(maxsize),
-        capacity_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : SIZE_MAX) {}
+      : maxsize_(maxsize), capacity_(maxsize > 0 ? static_cast<std::size_t>(maxsize) : SIZE_MAX) {}
   ~QueueBase() {
     getters_.waiters.check_unused();
     putters_.waiters.check_unused();

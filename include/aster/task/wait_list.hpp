@@ -200,10 +200,10 @@ class ASTER_API WaitList {
   void abandon() noexcept;
   void require_closed() const noexcept;
 
-  detail::IntrusiveList<detail::WaitNode> nodes_;     // Oldest first; all that have not resumed.
-  detail::WaitNode* first_waiting_ = nullptr;         // Null when none is `waiting`.
-  std::size_t woken_count_ = 0;                       // Of those in `nodes_`.
-  Scheduler* bound_ = nullptr;                        // Counted; null until a task waits.
+  detail::IntrusiveList<detail::WaitNode> nodes_;  // Oldest first; all that have not resumed.
+  detail::WaitNode* first_waiting_ = nullptr;      // Null when none is `waiting`.
+  std::size_t woken_count_ = 0;                    // Of those in `nodes_`.
+  Scheduler* bound_ = nullptr;                     // Counted; null until a task waits.
 };
 
 // -------------------------------------------------------------------------------

@@ -8,6 +8,10 @@
 
 namespace aster::inline v0 {
 
+namespace detail {
+class EventWait;
+}  // namespace detail
+
 /// A flag that tasks of one loop can wait for; the counterpart of asyncio.Event.
 ///
 /// Use it to announce that something has happened. To pass values along use
@@ -20,8 +24,6 @@ namespace aster::inline v0 {
 /// that loop's thread; elsewhere, go through `EventLoop::call_soon_threadsafe`. Must
 /// outlive the tasks that wait (asserted); those that `set` has woken need it no more.
 class ASTER_API Event {
-  class Waiting;
-
  public:
   /// Not set.
   Event() noexcept = default;
@@ -45,22 +47,25 @@ class ASTER_API Event {
 
   /// Completes with true once the flag is up; without suspending if it is up when
   /// awaited. Cancelling the waiting task takes it out of the queue.
-  [[nodiscard]] WaitList::Wait<Waiting> wait() noexcept;
+  [[nodiscard]] WaitList::Wait<detail::EventWait> wait() noexcept;
 
   /// The event in one line for people: "<Event [unset, waiters:2]>".
   friend ASTER_API std::string to_string(const Event& event);
 
  private:
+  friend class detail::EventWait;
   bool set_ = false;
   WaitList waiters_;  // None waits while set_ is true.
 };
 
 // -------------------------------------------------------------------------------
 
+namespace detail {
+
 /// What `wait` waits for.
-class Event::Waiting {
+class EventWait {
  public:
-  explicit Waiting(Event& event) noexcept : event_(&event) {}
+  explicit EventWait(Event& event) noexcept : event_(&event) {}
   [[nodiscard]] WaitList& list() const noexcept { return event_->waiters_; }
   [[nodiscard]] bool ready() const noexcept { return event_->set_; }
   void granted() const noexcept {}
@@ -71,8 +76,10 @@ class Event::Waiting {
   Event* event_;
 };
 
-inline WaitList::Wait<Event::Waiting> Event::wait() noexcept {
-  return WaitList::Wait<Waiting>(Waiting(*this));
+}  // namespace detail
+
+inline WaitList::Wait<detail::EventWait> Event::wait() noexcept {
+  return WaitList::Wait<detail::EventWait>(detail::EventWait(*this));
 }
 
 }  // namespace aster::inline v0

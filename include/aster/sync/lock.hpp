@@ -13,6 +13,11 @@
 
 namespace aster::inline v0 {
 
+namespace detail {
+template <class Result>
+class LockWait;
+}  // namespace detail
+
 /// Lets one task at a time into a section of code that awaits; the counterpart of
 /// asyncio.Lock. Code without an await in it needs none.
 ///
@@ -29,9 +34,7 @@ namespace aster::inline v0 {
 /// waiters (asserted).
 class ASTER_API Lock {
   template <class Result>
-  class Acquiring;
-  template <class Result>
-  using Acquire = WaitList::Wait<Acquiring<Result>>;
+  using Acquire = WaitList::Wait<detail::LockWait<Result>>;
 
  public:
   class Guard;
@@ -74,6 +77,8 @@ class ASTER_API Lock {
 
  private:
   friend class Condition;
+  template <class Result>
+  friend class detail::LockWait;
 
   void lock() noexcept { holder_ = ++last_holder_; }
   void unlock() noexcept {
@@ -118,7 +123,8 @@ class [[nodiscard("the lock is released when the guard goes")]] Lock::Guard {
   [[nodiscard]] explicit operator bool() const noexcept { return lock_ != nullptr; }
 
  private:
-  friend class Lock;
+  template <class Result>
+  friend class detail::LockWait;
   explicit Guard(Lock& lock) noexcept : lock_(&lock), holder_(lock.holder_) {}
   Lock* lock_ = nullptr;
   std::uint64_t holder_ = 0;
@@ -126,11 +132,13 @@ class [[nodiscard("the lock is released when the guard goes")]] Lock::Guard {
 
 // -------------------------------------------------------------------------------
 
+namespace detail {
+
 /// What `acquire` and its kin wait for.
 template <class Result>
-class Lock::Acquiring {
+class LockWait {
  public:
-  explicit Acquiring(Lock& lock) noexcept : lock_(&lock) {}
+  explicit LockWait(Lock& lock) noexcept : lock_(&lock) {}
   [[nodiscard]] WaitList& list() const noexcept { return lock_->waiters_; }
   [[nodiscard]] bool ready() const noexcept {
     if (lock_->holder_ != 0 || lock_->waiters_.has_live()) return false;
@@ -142,8 +150,8 @@ class Lock::Acquiring {
     if (lock_->holder_ == 0) lock_->waiters_.wake_oldest();
   }
   [[nodiscard]] Result result() const noexcept {
-    if constexpr (std::is_same_v<Result, Guard>) {
-      return Guard(*lock_);
+    if constexpr (std::is_same_v<Result, Lock::Guard>) {
+      return Lock::Guard(*lock_);
     } else if constexpr (std::is_same_v<Result, bool>) {
       return true;
     }
@@ -153,12 +161,16 @@ class Lock::Acquiring {
   Lock* lock_;
 };
 
+}  // namespace detail
+
 inline Lock::Acquire<bool> Lock::acquire() noexcept {
-  return Acquire<bool>(Acquiring<bool>(*this));
+  return Acquire<bool>(detail::LockWait<bool>(*this));
 }
 inline Lock::Acquire<Lock::Guard> Lock::scoped() noexcept {
-  return Acquire<Guard>(Acquiring<Guard>(*this));
+  return Acquire<Guard>(detail::LockWait<Guard>(*this));
 }
-inline Lock::Acquire<void> Lock::enter() noexcept { return Acquire<void>(Acquiring<void>(*this)); }
+inline Lock::Acquire<void> Lock::enter() noexcept {
+  return Acquire<void>(detail::LockWait<void>(*this));
+}
 
 }  // namespace aster::inline v0

@@ -14,6 +14,11 @@
 
 namespace aster::inline v0 {
 
+namespace detail {
+template <class Result>
+class SemaphoreWait;
+}  // namespace detail
+
 /// A number of permits that tasks take and give back: lets so many at a time into a
 /// section of code. The counterpart of asyncio.Semaphore.
 ///
@@ -29,9 +34,7 @@ namespace aster::inline v0 {
 /// waiters (asserted).
 class ASTER_API Semaphore {
   template <class Result>
-  class Acquiring;
-  template <class Result>
-  using Acquire = WaitList::Wait<Acquiring<Result>>;
+  using Acquire = WaitList::Wait<detail::SemaphoreWait<Result>>;
 
  public:
   class Guard;
@@ -81,6 +84,8 @@ class ASTER_API Semaphore {
   Semaphore(std::ptrdiff_t value, std::ptrdiff_t bound);
 
  private:
+  template <class Result>
+  friend class detail::SemaphoreWait;
   /// Hands out what is free to those who wait. Permits can be free while tasks wait, as
   /// who comes behind a woken task waits for that to run first.
   void settle() noexcept {
@@ -127,18 +132,21 @@ class [[nodiscard("the permit is given back when the guard goes")]] Semaphore::G
   [[nodiscard]] explicit operator bool() const noexcept { return semaphore_ != nullptr; }
 
  private:
-  friend class Semaphore;
+  template <class Result>
+  friend class detail::SemaphoreWait;
   explicit Guard(Semaphore& semaphore) noexcept : semaphore_(&semaphore) {}
   Semaphore* semaphore_ = nullptr;
 };
 
 // -------------------------------------------------------------------------------
 
+namespace detail {
+
 /// What `acquire` and its kin wait for.
 template <class Result>
-class Semaphore::Acquiring {
+class SemaphoreWait {
  public:
-  explicit Acquiring(Semaphore& semaphore) noexcept : semaphore_(&semaphore) {}
+  explicit SemaphoreWait(Semaphore& semaphore) noexcept : semaphore_(&semaphore) {}
   [[nodiscard]] WaitList& list() const noexcept { return semaphore_->waiters_; }
   [[nodiscard]] bool ready() const noexcept {
     if (semaphore_->locked()) return false;
@@ -151,8 +159,8 @@ class Semaphore::Acquiring {
     semaphore_->settle();
   }
   [[nodiscard]] Result result() const noexcept {
-    if constexpr (std::is_same_v<Result, Guard>) {
-      return Guard(*semaphore_);
+    if constexpr (std::is_same_v<Result, Semaphore::Guard>) {
+      return Semaphore::Guard(*semaphore_);
     } else if constexpr (std::is_same_v<Result, bool>) {
       return true;
     }
@@ -162,14 +170,16 @@ class Semaphore::Acquiring {
   Semaphore* semaphore_;
 };
 
+}  // namespace detail
+
 inline Semaphore::Acquire<bool> Semaphore::acquire() noexcept {
-  return Acquire<bool>(Acquiring<bool>(*this));
+  return Acquire<bool>(detail::SemaphoreWait<bool>(*this));
 }
 inline Semaphore::Acquire<Semaphore::Guard> Semaphore::scoped() noexcept {
-  return Acquire<Guard>(Acquiring<Guard>(*this));
+  return Acquire<Guard>(detail::SemaphoreWait<Guard>(*this));
 }
 inline Semaphore::Acquire<void> Semaphore::enter() noexcept {
-  return Acquire<void>(Acquiring<void>(*this));
+  return Acquire<void>(detail::SemaphoreWait<void>(*this));
 }
 
 }  // namespace aster::inline v0

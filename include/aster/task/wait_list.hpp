@@ -54,6 +54,15 @@ class ASTER_API WaitNode : public Waiter, public ListNode {
   State state_ = State::idle;
 };
 
+struct NeverReady {
+  bool operator()() const noexcept { return false; }
+};
+struct NothingLost {
+  void operator()() const noexcept {}
+};
+template <class Ready, class Lost>
+class Parking;
+
 }  // namespace detail
 
 /// Tasks that wait for something, oldest first: what primitives are made of. It
@@ -75,14 +84,10 @@ class ASTER_API WaitNode : public Waiter, public ListNode {
 /// Bound to the first loop that a task waits on: RuntimeError on another. Thread rule:
 /// that loop's thread. Must outlive its waiters: checked, unless the loop is closed.
 class ASTER_API WaitList {
-  struct Never {
-    bool operator()() const noexcept { return false; }
-  };
-  struct NothingLost {
-    void operator()() const noexcept {}
-  };
   template <class Ready, class Lost>
-  class Parking;
+  using Parking = detail::Parking<Ready, Lost>;
+  using Never = detail::NeverReady;
+  using NothingLost = detail::NothingLost;
 
  public:
   /// One wait, an awaitable that moves until it is awaited. `Kind` says what it is for:
@@ -235,6 +240,7 @@ inline WaitNode::State WaitNode::leave() noexcept {
 
 }  // namespace detail
 
+/// One wait; moves until it is awaited.
 template <class Kind>
 class [[nodiscard("a wait does nothing until it is awaited")]] WaitList::Wait final
     : detail::WaitNode {
@@ -279,9 +285,11 @@ class [[nodiscard("a wait does nothing until it is awaited")]] WaitList::Wait fi
   [[no_unique_address]] Kind kind_;
 };
 
+namespace detail {
+
 /// The kind of wait that `park` gives.
 template <class Ready, class Lost>
-class WaitList::Parking {
+class Parking {
  public:
   Parking(WaitList& list, Ready ready, Lost lost) noexcept
       : list_(&list), ready_(std::move(ready)), lost_(std::move(lost)) {}
@@ -298,6 +306,8 @@ class WaitList::Parking {
   [[no_unique_address]] Ready ready_;
   [[no_unique_address]] Lost lost_;
 };
+
+}  // namespace detail
 
 inline WaitList::Wait<WaitList::Parking<WaitList::Never, WaitList::NothingLost>>
 WaitList::park() noexcept {

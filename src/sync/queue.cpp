@@ -30,13 +30,6 @@ void QueueWait::withdraw(QueueBase& queue) noexcept {
   if (leave_end()) queue.pass_on(*end_);
 }
 
-void QueueWait::end_detour() noexcept {
-  PromiseBase::destroy(*std::exchange(child_, nullptr));
-  parent_ = nullptr;
-  static_cast<void>(take_driver());
-  claims_ = true;
-}
-
 void QueueEnd::wake() noexcept {
   const auto& woken = static_cast<QueueWait&>(*waiters.wake_next());
   if (woken.claims_) ++claims;
@@ -66,11 +59,9 @@ void QueueBase::send_on_detour(QueueEnd& end, std::size_t claims) {
     auto& wait = static_cast<QueueWait&>(*node);
     node = end.waiters.behind(*node);
     if (!wait.is_woken() || !wait.claims_) continue;
-    PromiseBase& detour = wait.make_detour();
+    wait.start_detour(*wait.frame_);
     static_cast<void>(wait.leave_end());
     wait.claims_ = false;
-    wait.child_ = &detour;
-    wait.call(*wait.parent_, detour);
   }
 }
 
@@ -93,7 +84,7 @@ void QueueBase::shut_down(bool immediate) {
   while (!putters_.waiters.empty()) putters_.wake_one();
 }
 
-PromiseBase& QueueBase::Again::make_detour() {
+void QueueBase::Again::start_detour(PromiseBase&) {
   assert_failed("what claims nothing needs no detour", __FILE__, __LINE__);
 }
 

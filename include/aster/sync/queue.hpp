@@ -111,22 +111,20 @@ class [[nodiscard("put does nothing until it is awaited")]] BasicQueue<T, Items>
     suspend(*queue_, handle);
   }
   void await_resume() {
-    if (came_by_detour()) [[unlikely]]
-      return detour_.take();
+    if (detour_.was_taken()) [[unlikely]] {
+      came_by_detour();
+      return detour_.result();
+    }
     resumed(*queue_);
     queue_->put_now(std::move(item_));
   }
 
  private:
-  PromiseBase& make_detour() override {
-    auto& detour = queue_->put_again(item_).release();
-    detour.deliver_to(detour_);
-    return detour;
-  }
+  void start_detour(PromiseBase& frame) override { detour_.start(frame, queue_->put_again(item_)); }
 
   BasicQueue* queue_;
   T item_;
-  Result<void> detour_;
+  QueueDetour<void> detour_;
 };
 
 /// The await of `get`.
@@ -146,21 +144,19 @@ class [[nodiscard("get does nothing until it is awaited")]] BasicQueue<T, Items>
     suspend(*queue_, handle);
   }
   T await_resume() {
-    if (came_by_detour()) [[unlikely]]
-      return detour_.take();
+    if (detour_.was_taken()) [[unlikely]] {
+      came_by_detour();
+      return detour_.result();
+    }
     resumed(*queue_);
     return queue_->get_now();
   }
 
  private:
-  PromiseBase& make_detour() override {
-    auto& detour = queue_->get_again().release();
-    detour.deliver_to(detour_);
-    return detour;
-  }
+  void start_detour(PromiseBase& frame) override { detour_.start(frame, queue_->get_again()); }
 
   BasicQueue* queue_;
-  Result<T> detour_;
+  QueueDetour<T> detour_;
 };
 
 /// First in, first out.

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <aster/base/config.hpp>
+#include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/coro/promise.hpp>
+#include <aster/coro/result.hpp>
 #include <aster/task/wait_list.hpp>
 
 #include <coroutine>
@@ -38,14 +40,12 @@ struct ASTER_API QueueEnd {
 /// and who takes what is claimed sends a getter on a detour first: a coroutine that
 /// the getter will be found to have called, and that looks, and waits, as often as need
 /// be. A getter without a detour finds what it was woken for, and costs no frame.
-class ASTER_API QueueWait : public WaitNode, protected CallLink {
+class ASTER_API QueueWait : public WaitNode {
  protected:
   explicit QueueWait(QueueEnd& end, bool claims) noexcept : end_(&end), claims_(claims) {}
   QueueWait(QueueWait&& other) noexcept
-      : WaitNode(std::move(other)), CallLink(), end_(other.end_), claims_(other.claims_) {}
-  ~QueueWait() {
-    if (child_ != nullptr) PromiseBase::destroy(*child_);
-  }
+      : WaitNode(std::move(other)), end_(other.end_), claims_(other.claims_) {}
+  ~QueueWait() = default;
 
   template <class Promise>
   void suspend(QueueBase& queue, std::coroutine_handle<Promise> handle) {
@@ -53,20 +53,16 @@ class ASTER_API QueueWait : public WaitNode, protected CallLink {
     if (!end_->waiters.is_bound()) [[unlikely]]
       bind(queue, driver);
     begin(end_->waiters, driver);
-    parent_ = &handle.promise();
+    frame_ = &handle.promise();
   }
-  /// Leaves the queue of those that wait; whether it had been woken.
-  bool leave_end() noexcept;
-  /// As it goes on, first: whether a detour has done its work.
-  [[nodiscard]] bool came_by_detour() noexcept {
-    if (child_ == nullptr) [[likely]]
-      return false;
-    end_detour();
-    return true;
-  }
-  /// Then: if it has waited and was cancelled, passes on its wake-up and throws.
+  /// As it goes on: if it has waited and was cancelled, passes on its wake-up and throws.
   void resumed(QueueBase& queue) {
     if (has_begun()) waited(queue);
+  }
+  /// As it goes on from its detour instead.
+  void came_by_detour() noexcept {
+    static_cast<void>(take_driver());
+    claims_ = true;
   }
   /// As its frame is destroyed.
   void destroyed(QueueBase& queue) noexcept {
@@ -74,19 +70,45 @@ class ASTER_API QueueWait : public WaitNode, protected CallLink {
       withdraw(queue);
   }
 
-  /// The coroutine that does its work from the start; the result goes where it belongs.
-  [[nodiscard]] virtual PromiseBase& make_detour() = 0;
-
-  QueueEnd* end_;
+  /// Makes the coroutine that does its work from the start, as called by `frame`.
+  virtual void start_detour(PromiseBase& frame) = 0;
 
  private:
   friend struct QueueEnd;
   friend class QueueBase;
   static void bind(QueueBase& queue, Driver& driver);
+  /// Leaves the queue of those that wait; whether it had been woken.
+  bool leave_end() noexcept;
   void waited(QueueBase& queue);
   void withdraw(QueueBase& queue) noexcept;
-  void end_detour() noexcept;
-  bool claims_;  // Its kind claims, and it is not on a detour.
+
+  QueueEnd* end_;
+  PromiseBase* frame_ = nullptr;  // That it suspended.
+  bool claims_;                   // Its kind claims, and it is not on a detour.
+};
+
+/// The call of a detour, which its frame never made; in the same shape as `CallAwaiter`.
+template <class T>
+class QueueDetour final : CallLink {
+ public:
+  QueueDetour() noexcept = default;
+  ~QueueDetour() {
+    if (child_ != nullptr) PromiseBase::destroy(*child_);
+  }
+  void start(PromiseBase& frame, Coroutine<T> detour) {
+    auto& promise = detour.release();
+    promise.deliver_to(result_);
+    child_ = &promise;
+    call(frame, promise);
+  }
+  [[nodiscard]] bool was_taken() const noexcept { return child_ != nullptr; }
+  T result() {
+    PromiseBase::destroy(*std::exchange(child_, nullptr));
+    return result_.take();
+  }
+
+ private:
+  Result<T> result_;  // Right behind the link.
 };
 
 /// What all queues share, whatever they hold.
@@ -239,7 +261,7 @@ class QueueBase::Again final : QueueWait {
   void await_resume() { resumed(queue_); }
 
  private:
-  [[noreturn]] PromiseBase& make_detour() override;
+  [[noreturn]] void start_detour(PromiseBase& frame) override;
   QueueBase& queue_;
 };
 

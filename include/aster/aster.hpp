@@ -24,6 +24,7 @@
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/coro/foreign.hpp>
+#include <aster/coro/immediately.hpp>
 #include <aster/coro/outcome.hpp>
 #include <aster/coro/promise.hpp>
 #include <aster/coro/result.hpp>

@@ -6,7 +6,6 @@
 #include <aster/coro/coroutine.hpp>
 
 #include <concepts>
-#include <coroutine>
 #include <exception>
 #include <functional>
 #include <type_traits>
@@ -15,20 +14,6 @@
 namespace aster::inline v0 {
 
 namespace detail {
-
-/// Completes at once with a value made while awaiting.
-template <class T>
-class Immediately {
- public:
-  using aster_awaiter = void;
-  explicit Immediately(T value) noexcept : value_(static_cast<T&&>(value)) {}
-  [[nodiscard]] bool await_ready() const noexcept { return true; }
-  void await_suspend(std::coroutine_handle<>) const noexcept {}
-  T await_resume() noexcept { return static_cast<T&&>(value_); }
-
- private:
-  T value_;
-};
 
 template <class Manager>
 using EnteredBy = await_result_t<decltype(std::declval<Manager&>().enter())>;

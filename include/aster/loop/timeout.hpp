@@ -4,8 +4,8 @@
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
 #include <aster/base/time.hpp>
+#include <aster/coro/immediately.hpp>
 #include <aster/coro/outcome.hpp>
-#include <aster/coro/with.hpp>
 #include <aster/task/ensure_future.hpp>
 #include <aster/task/scheduler.hpp>
 

@@ -4,7 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/coro/coroutine.hpp>
-#include <aster/coro/with.hpp>
+#include <aster/coro/immediately.hpp>
 #include <aster/task/wait_list.hpp>
 
 #include <cstddef>

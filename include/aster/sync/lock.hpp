@@ -2,7 +2,7 @@
 #pragma once
 
 #include <aster/base/config.hpp>
-#include <aster/coro/with.hpp>
+#include <aster/coro/immediately.hpp>
 #include <aster/task/wait_list.hpp>
 
 #include <cstdint>

@@ -44,7 +44,7 @@ class ASTER_API QueueWait : public WaitNode {
  protected:
   explicit QueueWait(QueueEnd& end, bool claims) noexcept : end_(&end), claims_(claims) {}
   QueueWait(QueueWait&& other) noexcept
-      : WaitNode(std::move(other)), end_(other.end_), claims_(other.claims_) {}
+      : WaitNode(static_cast<WaitNode&&>(other)), end_(other.end_), claims_(other.claims_) {}
   ~QueueWait() = default;
 
   template <class Promise>

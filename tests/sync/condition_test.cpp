@@ -20,7 +20,7 @@ class ConditionTest : public SyncTest {
     auto held = co_await condition.scoped();
     Outcome<bool> ended = co_await outcome(condition.wait());
     log += name + (ended.cancelled() ? "!" : "") + (condition.locked() ? "" : "?");
-    ended.value();
+    static_cast<void>(ended.value());
   }
   Coroutine<> notify(std::ptrdiff_t n) {
     auto held = co_await condition.scoped();

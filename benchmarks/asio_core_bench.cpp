@@ -169,6 +169,101 @@ Awaitable<> future_handover(Executor executor, long count) {
   });
 }
 
+// Locks, semaphores and queues ----------------------------------------------------------
+
+// Boost 1.74 has no channel and no lock for coroutines. What there is to wait for is a
+// timer that never expires: cancelling one wait wakes the task that has waited longest.
+class Permits {
+ public:
+  Permits(Executor executor, long count)
+      : count_(count), timer_(executor, Clock::time_point::max()) {}
+  Awaitable<> acquire() {
+    if (count_ == 0) {
+      error_code ignored;
+      ++waiting_;
+      co_await timer_.async_wait(asio::redirect_error(use_awaitable, ignored));
+    } else {
+      --count_;
+    }
+  }
+  void release() {
+    if (waiting_ == 0) {
+      ++count_;
+    } else {
+      --waiting_;
+      timer_.cancel_one();
+    }
+  }
+
+ private:
+  long count_;
+  long waiting_ = 0;
+  Timer timer_;
+};
+
+Awaitable<> lock_free(Executor executor, long count) {
+  Permits lock(executor, 1);
+  for (long i = 0; i < count; ++i) {
+    co_await lock.acquire();
+    lock.release();
+  }
+}
+
+Awaitable<> hold(Executor executor, Permits& lock, long count) {
+  for (long i = 0; i < count; ++i) {
+    co_await lock.acquire();
+    co_await asio::post(executor, use_awaitable);
+    lock.release();
+  }
+}
+
+Awaitable<> lock_handover(Executor executor, long count) {
+  Permits lock(executor, 1);
+  co_await run_all(executor, 2,
+                   [executor, count, &lock](long) { return hold(executor, lock, count / 2); });
+}
+
+Awaitable<> take_permits(Permits& permits, long count) {
+  for (long i = 0; i < count; ++i) {
+    co_await permits.acquire();
+    permits.release();
+  }
+}
+
+Awaitable<> semaphore_100(Executor executor, long count) {
+  Permits permits(executor, 0);
+  asio::post(executor, [executor, &permits] {  // Once all of them wait.
+    asio::post(executor, [&permits] { permits.release(); });
+  });
+  co_await run_all(executor, 100,
+                   [count, &permits](long) { return take_permits(permits, count / 100); });
+}
+
+// A queue of one long: a value, and one who waits for it.
+Awaitable<> ask(Executor executor, Slot& asked, Slot& answered, long count) {
+  for (long i = 0; i < count; ++i) {
+    asked.give(executor, i);
+    const long item = co_await answered.take();
+    measure::keep(item);
+  }
+}
+
+Awaitable<> answer(Executor executor, Slot& asked, Slot& answered, long count) {
+  for (long i = 0; i < count; ++i) {
+    const long item = co_await asked.take();
+    answered.give(executor, item);
+  }
+}
+
+Awaitable<> queue_round_trip(Executor executor, long count) {
+  Slot asked;
+  Slot answered;
+  co_await run_all(executor, 2, [executor, count, &asked, &answered](long i) {
+    return i == 0 ? answer(executor, asked, answered, count)
+                  : ask(executor, asked, answered, count);
+  });
+}
+
 // Timers --------------------------------------------------------------------------------
 
 Awaitable<> timer_start_cancel(Executor executor, long count) {
@@ -227,6 +322,10 @@ Awaitable<> rows(const Bench& bench, Executor executor) {
   co_await measured(bench, executor, "await_depth_1000", 2'000'000, await_chains<1000>, 1000);
   co_await measured(bench, executor, "call_soon", 1'000'000, call_soon);
   co_await measured(bench, executor, "future_handover", 1'000'000, future_handover);
+  co_await measured(bench, executor, "lock_free", 5'000'000, lock_free);
+  co_await measured(bench, executor, "lock_handover", 1'000'000, lock_handover, 2);
+  co_await measured(bench, executor, "semaphore_100", 1'000'000, semaphore_100, 100);
+  co_await measured(bench, executor, "queue_round_trip", 1'000'000, queue_round_trip);
   co_await measured(bench, executor, "timer_start_cancel", 1'000'000, timer_start_cancel);
   co_await timer_replace_100k(bench, executor, "timer_replace_100k");
   co_await measured(bench, executor, "sleep_100k", 100'000, sleeps);

@@ -147,6 +147,71 @@ Coroutine<> future_handover(long count) {
   co_await giver;
 }
 
+// Locks, semaphores and queues ----------------------------------------------------------
+
+Coroutine<> lock_free(long count) {
+  aster::Lock lock;
+  for (long i = 0; i < count; ++i) {
+    auto held = co_await lock.scoped();
+    measure::keep(held);
+  }
+}
+
+// Holds the lock for a turn, again and again: it is always handed over.
+Coroutine<> hold(aster::Lock& lock, long count) {
+  for (long i = 0; i < count; ++i) {
+    co_await lock.acquire();
+    co_await aster::yield_now();
+    lock.release();
+  }
+}
+
+Coroutine<> lock_handover(long count) {
+  aster::Lock lock;
+  Task<> other = aster::create_task(hold(lock, count / 2));
+  co_await hold(lock, count / 2);
+  co_await other;
+}
+
+Coroutine<> take_permits(aster::Semaphore& permits, long count) {
+  for (long i = 0; i < count; ++i) {
+    co_await permits.acquire();
+    permits.release();
+  }
+}
+
+// One permit that goes round: each that gets it lets the next one in, and queues again.
+Coroutine<> semaphore_100(long count) {
+  aster::Semaphore permits(1);
+  std::vector<Task<>> tasks;
+  co_await permits.acquire();
+  for (int i = 0; i < 100; ++i) {
+    tasks.push_back(aster::create_task(take_permits(permits, count / 100)));
+  }
+  co_await aster::yield_now();
+  permits.release();
+  for (Task<>& task : tasks) co_await task;
+}
+
+Coroutine<> answer(aster::Queue<long>& asked, aster::Queue<long>& answered, long count) {
+  for (long i = 0; i < count; ++i) {
+    const long item = co_await asked.get();
+    co_await answered.put(item);
+  }
+}
+
+Coroutine<> queue_round_trip(long count) {
+  aster::Queue<long> asked;
+  aster::Queue<long> answered;
+  Task<> other = aster::create_task(answer(asked, answered, count));
+  for (long i = 0; i < count; ++i) {
+    co_await asked.put(i);
+    const long item = co_await answered.get();
+    measure::keep(item);
+  }
+  co_await other;
+}
+
 // Timers --------------------------------------------------------------------------------
 
 Coroutine<> timer_start_cancel(long count) {
@@ -269,6 +334,10 @@ Coroutine<> rows(const Bench& bench) {
   co_await measured(bench, "async_generator_next", 2'000'000, async_generator_steps);
   co_await measured(bench, "call_soon", 1'000'000, call_soon);
   co_await measured(bench, "future_handover", 1'000'000, future_handover);
+  co_await measured(bench, "lock_free", 5'000'000, lock_free);
+  co_await measured(bench, "lock_handover", 1'000'000, lock_handover, 2);
+  co_await measured(bench, "semaphore_100", 1'000'000, semaphore_100, 100);
+  co_await measured(bench, "queue_round_trip", 1'000'000, queue_round_trip);
   co_await measured(bench, "timer_start_cancel", 1'000'000, timer_start_cancel);
   co_await timer_replace_100k(bench, "timer_replace_100k");
   co_await measured(bench, "sleep_100k", 100'000, sleeps);

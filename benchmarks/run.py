@@ -37,13 +37,15 @@ CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_
 CORE_ROWS = {  # Row: its unit. All but the last two are CPU time per operation.
     **dict.fromkeys(
         "create_join create_join_batch switch_1 switch_100 switch_10000 await_depth_1 "
-        "await_depth_10 await_depth_100 await_depth_1000 call_soon future_handover "
-        "timer_start_cancel timer_replace_100k sleep_100k thread_post".split(), "ns"),
+        "await_depth_10 await_depth_100 await_depth_1000 call_soon future_handover lock_free "
+        "lock_handover semaphore_100 queue_round_trip timer_start_cancel timer_replace_100k "
+        "sleep_100k thread_post".split(), "ns"),
     "thread_post_latency": "ns",
     "memory_per_task": "bytes",
 }
 INSTRUCTION_ROWS = ("create_join create_join_batch switch_100 await_depth_10 call_soon "
-                    "future_handover timer_start_cancel").split()
+                    "future_handover lock_free lock_handover queue_round_trip "
+                    "timer_start_cancel").split()
 
 
 class Failed(Exception):

@@ -14,6 +14,7 @@
 #include <aster/base/log.hpp>
 #include <aster/base/random.hpp>
 #include <aster/base/ready_queue.hpp>
+#include <aster/base/ring_buffer.hpp>
 #include <aster/base/sys_call.hpp>
 #include <aster/base/time.hpp>
 #include <aster/base/waker.hpp>
@@ -28,6 +29,7 @@
 #include <aster/coro/foreign.hpp>
 #include <aster/coro/generator.hpp>
 #include <aster/coro/generator_frame.hpp>
+#include <aster/coro/immediately.hpp>
 #include <aster/coro/outcome.hpp>
 #include <aster/coro/promise.hpp>
 #include <aster/coro/result.hpp>
@@ -67,6 +69,15 @@
 #include <aster/net/stream_reader.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
+// sync
+#include <aster/sync/barrier.hpp>
+#include <aster/sync/condition.hpp>
+#include <aster/sync/error.hpp>
+#include <aster/sync/event.hpp>
+#include <aster/sync/lock.hpp>
+#include <aster/sync/queue.hpp>
+#include <aster/sync/queue_base.hpp>
+#include <aster/sync/semaphore.hpp>
 // executor
 #include <aster/executor/concurrent_future.hpp>
 #include <aster/executor/crossing.hpp>

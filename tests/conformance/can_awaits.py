@@ -298,3 +298,107 @@ def can_16(s):
         s.note((await reader.readexactly(5)).decode())
 
     s.run(main())
+
+
+def can_10_lock(s):
+    async def main():
+        lock = asyncio.Lock()
+        await lock.acquire()
+        await cancelled_while(s, lock.acquire())
+        s.note("locked" if lock.locked() else "free")
+        lock.release()
+        s.note("locked" if lock.locked() else "free")
+
+    s.run(main())
+
+
+def can_10_semaphore(s):
+    async def main():
+        semaphore = asyncio.Semaphore(0)
+        await cancelled_while(s, semaphore.acquire())
+        semaphore.release()
+        s.note("locked" if semaphore.locked() else "free")
+
+    s.run(main())
+
+
+def can_10_get(s):
+    async def main():
+        queue = asyncio.Queue()
+        await cancelled_while(s, queue.get())
+        queue.put_nowait("item")
+        s.note(queue.get_nowait())
+
+    s.run(main())
+
+
+def can_10_put(s):
+    async def main():
+        queue = asyncio.Queue(1)
+        queue.put_nowait("first")
+        await cancelled_while(s, queue.put("second"))
+        s.note(queue.get_nowait())
+        s.note("empty" if queue.empty() else "more")
+
+    s.run(main())
+
+
+def can_10_event(s):
+    async def main():
+        event = asyncio.Event()
+        await cancelled_while(s, event.wait())
+        event.set()
+        await s.noted("wait", event.wait())
+
+    s.run(main())
+
+
+def can_11(s):
+    condition = asyncio.Condition()
+
+    async def waiting():
+        async with condition:
+            try:
+                await condition.wait()
+            finally:
+                s.note("inside:" + ("locked" if condition.locked() else "free"))
+
+    async def main():
+        await cancelled_while(s, waiting())
+        s.note("after:" + ("locked" if condition.locked() else "free"))
+
+    s.run(main())
+
+
+def can_11_locked(s):
+    condition = asyncio.Condition()
+
+    async def waiting():
+        async with condition:
+            try:
+                await condition.wait()
+            finally:
+                s.note("inside:" + ("locked" if condition.locked() else "free"))
+
+    async def main():
+        task = asyncio.create_task(s.noted("wait", waiting()))
+        await asyncio.sleep(0)
+        async with condition:
+            for _ in range(3):
+                s.note("cancel")
+                task.cancel()
+                await pausing(2)
+            s.note("release")
+        await task
+
+    s.run(main())
+
+
+def can_12(s):
+    async def main():
+        barrier = asyncio.Barrier(2)
+        await cancelled_while(s, barrier.wait())
+        s.note(f"waiting:{barrier.n_waiting}")
+        s.note("broken" if barrier.broken else "whole")
+
+    s.run(main())

@@ -9,6 +9,12 @@
 #include <aster/loop/timeout.hpp>
 #include <aster/loop/wait.hpp>
 #include <aster/net/stream_reader.hpp>
+#include <aster/sync/barrier.hpp>
+#include <aster/sync/condition.hpp>
+#include <aster/sync/event.hpp>
+#include <aster/sync/lock.hpp>
+#include <aster/sync/queue.hpp>
+#include <aster/sync/semaphore.hpp>
 #include <aster/task/gather.hpp>
 #include <aster/task/shield.hpp>
 #include <aster/task/task_group.hpp>
@@ -70,6 +76,13 @@ class CancellationOf : public Scenario {
     co_await pausing(turns);
     note(name + ":ended");
     co_return "value";
+  }
+  // Waits with the lock held, and notes whether it is when the wait throws.
+  Coroutine<> waiting(Condition& condition) {
+    auto held = co_await condition.scoped();
+    Outcome<bool> ended = co_await outcome(condition.wait());
+    note(condition.locked() ? "inside:locked" : "inside:free");
+    static_cast<void>(ended.value());
   }
 };
 ASTER_CONFORMANCE(CancellationOf);
@@ -353,6 +366,114 @@ TEST_P(CancellationOf, AReadConsumesNothing) {
   run(main());
 
   finish("CAN-16");
+}
+
+TEST_P(CancellationOf, AnAcquireOfALockLeavesItToItsHolder) {
+  Lock lock;
+  auto main = [&]() -> Coroutine<> {
+    co_await lock.acquire();
+    co_await cancelled_while(lock.acquire());
+    note(lock.locked() ? "locked" : "free");
+    lock.release();
+    note(lock.locked() ? "locked" : "free");
+  };
+  run(main());
+
+  finish("CAN-10 lock");  // SYN-3
+}
+
+TEST_P(CancellationOf, AnAcquireOfASemaphoreTakesNoPermit) {
+  Semaphore semaphore(0);
+  auto main = [&]() -> Coroutine<> {
+    co_await cancelled_while(semaphore.acquire());
+    semaphore.release();
+    note(semaphore.locked() ? "locked" : "free");
+  };
+  run(main());
+
+  finish("CAN-10 semaphore");
+}
+
+TEST_P(CancellationOf, AGetTakesNoItem) {
+  Queue<std::string> queue;
+  auto main = [&]() -> Coroutine<> {
+    co_await cancelled_while(queue.get());
+    queue.put_nowait("item");
+    note(queue.get_nowait());
+  };
+  run(main());
+
+  finish("CAN-10 get");
+}
+
+TEST_P(CancellationOf, APutAddsNoItem) {
+  Queue<std::string> queue(1);
+  auto main = [&]() -> Coroutine<> {
+    queue.put_nowait("first");
+    co_await cancelled_while(queue.put("second"));
+    note(queue.get_nowait());
+    note(queue.empty() ? "empty" : "more");
+  };
+  run(main());
+
+  finish("CAN-10 put");
+}
+
+TEST_P(CancellationOf, AWaitForAnEventLeavesTheEventAlone) {
+  Event event;
+  auto waiting = [&]() -> Coroutine<> { co_await event.wait(); };
+  auto main = [&]() -> Coroutine<> {
+    co_await cancelled_while(event.wait());
+    event.set();
+    co_await noted("wait:True", waiting());
+  };
+  run(main());
+
+  finish("CAN-10 event");
+}
+
+TEST_P(CancellationOf, AWaitForAConditionTakesTheLockAgain) {
+  Condition condition;
+  auto main = [&]() -> Coroutine<> {
+    co_await cancelled_while(waiting(condition));
+    note(condition.locked() ? "after:locked" : "after:free");
+  };
+  run(main());
+
+  finish("CAN-11");
+}
+
+TEST_P(CancellationOf, AWaitForAConditionWaitsForTheLockHoweverOftenItIsCancelled) {
+  Condition condition;
+  auto main = [&]() -> Coroutine<> {
+    Task<> task = create_task(noted("wait", waiting(condition)));
+    co_await sleep(0s);
+    {
+      auto held = co_await condition.scoped();
+      for (int i = 0; i < 3; ++i) {
+        note("cancel");
+        task.cancel();
+        co_await pausing(2);
+      }
+      note("release");
+    }
+    co_await task;
+  };
+  run(main());
+
+  finish("CAN-11 locked");  // SYN-10
+}
+
+TEST_P(CancellationOf, AWaitAtABarrierLeavesItWhole) {
+  Barrier barrier(2);
+  auto main = [&]() -> Coroutine<> {
+    co_await cancelled_while(barrier.wait());
+    note("waiting:" + std::to_string(barrier.n_waiting()));
+    note(barrier.broken() ? "broken" : "whole");
+  };
+  run(main());
+
+  finish("CAN-12");  // SYN-25
 }
 
 }  // namespace

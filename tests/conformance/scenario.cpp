@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "conformance/scenario.hpp"
 
+#include <aster/sync/error.hpp>
 #include <aster/testing/sim_loop.hpp>
 
 #include <fstream>
@@ -123,8 +124,16 @@ std::string Scenario::name_of(const std::exception_ptr& error) {
     return *failure.what() == '\0' ? "error" : failure.what();
   } catch (const KeyboardInterrupt&) {
     return "interrupt";
+  } catch (const BrokenBarrierError&) {
+    return "BrokenBarrierError";
   } catch (const RuntimeError&) {
     return "RuntimeError";
+  } catch (const QueueEmpty&) {
+    return "QueueEmpty";
+  } catch (const QueueFull&) {
+    return "QueueFull";
+  } catch (const QueueShutDown&) {
+    return "QueueShutDown";
   } catch (const std::exception& other) {
     return other.what();
   } catch (...) {

@@ -12,6 +12,27 @@ import asyncio
 TICK = 1.0
 
 
+class InOrder(dict):
+    """A set that is walked in the order of its making."""
+
+    def add(self, item):
+        self[item] = None
+
+    def discard(self, item):
+        self.pop(item, None)
+
+
+class TaskGroup(asyncio.TaskGroup):
+    """asyncio's cancels the children of a group in the order of their addresses."""
+
+    def __init__(self):
+        super().__init__()
+        self._tasks = InOrder()
+
+
+asyncio.TaskGroup = TaskGroup
+
+
 class Loop(asyncio.SelectorEventLoop):
     def __init__(self):
         super().__init__()

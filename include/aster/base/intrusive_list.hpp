@@ -87,7 +87,14 @@ class IntrusiveList {
     ListNode* node = static_cast<ListNode&>(item).next_;
     return node == &root_ ? nullptr : static_cast<T*>(node);
   }
+  [[nodiscard]] const T* next(const T& item) const noexcept {
+    const ListNode* node = static_cast<const ListNode&>(item).next_;
+    return node == &root_ ? nullptr : static_cast<const T*>(node);
+  }
   [[nodiscard]] T* first() noexcept { return empty() ? nullptr : &front(); }
+  [[nodiscard]] const T* first() const noexcept {
+    return empty() ? nullptr : static_cast<const T*>(root_.next_);
+  }
 
  private:
   struct Root final : ListNode {};

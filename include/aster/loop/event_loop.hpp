@@ -427,8 +427,8 @@ class ASTER_API EventLoop {
   std::uint32_t turns_since_poll_ = 0;
   std::uint64_t cycles_at_poll_ = 0;
   std::uint64_t poll_count_ = 0;
-  std::thread::id thread_;                     // While running.
-  std::uint32_t generation_;                   // The fork count when it was made.
+  std::thread::id thread_;    // While running.
+  std::uint32_t generation_;  // The fork count when it was made.
   std::unique_ptr<AsyncGens> asyncgens_;
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
   TaskFactory task_factory_;

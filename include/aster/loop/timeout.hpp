@@ -4,6 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
 #include <aster/base/time.hpp>
+#include <aster/coro/immediately.hpp>
 #include <aster/coro/outcome.hpp>
 #include <aster/task/ensure_future.hpp>
 #include <aster/task/scheduler.hpp>
@@ -16,24 +17,6 @@
 #include <utility>
 
 namespace aster::inline v0 {
-
-namespace detail {
-
-/// Completes at once with a value made while awaiting.
-template <class T>
-class Immediately {
- public:
-  using aster_awaiter = void;
-  explicit Immediately(T value) noexcept : value_(static_cast<T&&>(value)) {}
-  [[nodiscard]] bool await_ready() const noexcept { return true; }
-  void await_suspend(std::coroutine_handle<>) const noexcept {}
-  T await_resume() noexcept { return static_cast<T&&>(value_); }
-
- private:
-  T value_;
-};
-
-}  // namespace detail
 
 /// A deadline for a block of code: the counterpart of asyncio.Timeout. Made by
 /// `timeout` or `timeout_at`, used with `with`:

@@ -257,7 +257,7 @@ TEST_F(AsyncGeneratorTest, RunsUnderAnotherDriver) {
     while (auto item = co_await g.next()) seen.push_back(*item);
   };
   support::HandDriver<> driver(body());
-  EXPECT_TRUE(driver.crank());
+  EXPECT_TRUE(driver.send());
   EXPECT_THAT(seen, ElementsAre(1, 2));
 }
 
@@ -270,7 +270,7 @@ TEST_F(AsyncGeneratorTest, WithoutALoopADroppedOneIsDestroyed) {
     co_await g.next();
   };
   support::HandDriver<> driver(body());
-  EXPECT_TRUE(driver.crank());
+  EXPECT_TRUE(driver.send());
   EXPECT_TRUE(watch.expired());
 }
 

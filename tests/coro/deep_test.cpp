@@ -27,6 +27,8 @@ namespace {
 using namespace std::chrono_literals;
 using support::on_small_stack;
 
+constexpr int depth = 100'000;
+
 Coroutine<int> count_down(int n) {
   if (n == 0) co_return 0;
   int rest = co_await count_down(n - 1);

@@ -340,7 +340,7 @@ TEST(WithoutMemory, ASuspendedChainIsDestroyed) {
   testing::SimLoop loop;
   Future<> last = loop.create_future<>();
   auto driver = std::make_unique<support::HandDriver<>>(wait_down(1000, last), &loop.scheduler());
-  EXPECT_FALSE(driver->crank());
+  EXPECT_FALSE(driver->send());
 
   EXPECT_EQ(allocations_without_memory([&] { driver.reset(); }), 0U);
 }

@@ -21,11 +21,11 @@ using support::HandDriver;
 
 class SyncUnderAnotherDriver : public SyncTest {
  protected:
-  // One that waits: it has been cranked once.
+  // One that waits: it has taken one step.
   template <class T>
   std::unique_ptr<HandDriver<T>> waiting(Coroutine<T> coroutine) {
     auto driver = std::make_unique<HandDriver<T>>(std::move(coroutine), &loop.scheduler());
-    EXPECT_FALSE(driver->crank());
+    EXPECT_FALSE(driver->send());
     EXPECT_FALSE(driver->is_woken());
     return driver;
   }
@@ -38,10 +38,10 @@ class SyncUnderAnotherDriver : public SyncTest {
 
 TEST_F(SyncUnderAnotherDriver, ALockIsHandedOver) {
   Lock lock;
-  ASSERT_TRUE(HandDriver<>(hold(lock, "a"), &loop.scheduler()).crank());
+  ASSERT_TRUE(HandDriver<>(hold(lock, "a"), &loop.scheduler()).send());
   {
     HandDriver<> holder(logged("", lock.acquire()), &loop.scheduler());
-    ASSERT_TRUE(holder.crank());
+    ASSERT_TRUE(holder.send());
   }
   auto b = waiting(hold(lock, "b"));
   auto c = waiting(hold(lock, "c"));
@@ -49,9 +49,9 @@ TEST_F(SyncUnderAnotherDriver, ALockIsHandedOver) {
   lock.release();
   EXPECT_TRUE(b->is_woken());
   EXPECT_FALSE(c->is_woken());
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(b->send());
   EXPECT_TRUE(c->is_woken());
-  EXPECT_TRUE(c->crank());
+  EXPECT_TRUE(c->send());
 
   EXPECT_EQ(log, "abc");
 }
@@ -60,7 +60,7 @@ TEST_F(SyncUnderAnotherDriver, TheTurnOfAFrameThatIsDestroyedPassesOn) {
   Lock lock;
   {
     HandDriver<> holder(logged("", lock.acquire()), &loop.scheduler());
-    ASSERT_TRUE(holder.crank());
+    ASSERT_TRUE(holder.send());
   }
   auto a = waiting(hold(lock, "a"));
   auto b = waiting(hold(lock, "b"));
@@ -68,7 +68,7 @@ TEST_F(SyncUnderAnotherDriver, TheTurnOfAFrameThatIsDestroyedPassesOn) {
   lock.release();
   a.reset();  // Woken, and never run.
   EXPECT_TRUE(b->is_woken());
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(b->send());
 
   EXPECT_EQ(log, "b");
   EXPECT_FALSE(lock.locked());
@@ -82,7 +82,7 @@ TEST_F(SyncUnderAnotherDriver, ThePermitOfAFrameThatIsDestroyedPassesOn) {
   semaphore.release();
   a.reset();
   EXPECT_TRUE(b->is_woken());
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(b->send());
 
   EXPECT_EQ(log, "b");
 }
@@ -93,9 +93,9 @@ TEST_F(SyncUnderAnotherDriver, AnEventWakesAndACancellationIsThrown) {
   auto b = waiting(logged("b", event.wait()));
 
   EXPECT_TRUE(b->cancel_now());
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(b->send());
   event.set();
-  EXPECT_TRUE(a->crank());
+  EXPECT_TRUE(a->send());
 
   EXPECT_EQ(log, "b!a");
 }
@@ -114,11 +114,11 @@ TEST_F(SyncUnderAnotherDriver, TheNotificationOfAFrameThatIsDestroyedPassesOn) {
   auto a = waiting(wait());
   auto b = waiting(wait());
 
-  EXPECT_TRUE(HandDriver<>(notify(), &loop.scheduler()).crank());
+  EXPECT_TRUE(HandDriver<>(notify(), &loop.scheduler()).send());
   EXPECT_TRUE(a->is_woken());
   a.reset();
   EXPECT_TRUE(b->is_woken());
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(b->send());
 
   EXPECT_EQ(log, "woken");
   EXPECT_FALSE(condition.locked());
@@ -134,15 +134,15 @@ TEST_F(SyncUnderAnotherDriver, ANotificationIsNotLostWhileItsTaskWaitsForTheLock
   auto a = waiting(wait());
   auto b = waiting(wait());
   HandDriver<> holder(logged("", condition.acquire()), &loop.scheduler());
-  ASSERT_TRUE(holder.crank());
+  ASSERT_TRUE(holder.send());
   condition.notify();
-  EXPECT_FALSE(a->crank());  // It has its notification, and waits for the lock.
+  EXPECT_FALSE(a->send());  // It has its notification, and waits for the lock.
 
   a.reset();
   EXPECT_TRUE(b->is_woken());
   EXPECT_TRUE(condition.locked());  // Still the holder's.
   condition.release();
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(b->send());
 
   EXPECT_EQ(log, "woken");
 }
@@ -155,8 +155,8 @@ TEST_F(SyncUnderAnotherDriver, ABarrierForgetsAFrameThatIsDestroyed) {
   EXPECT_EQ(barrier.n_waiting(), 0);
 
   auto b = waiting(pass());
-  EXPECT_TRUE(HandDriver<>(pass(), &loop.scheduler()).crank());
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(HandDriver<>(pass(), &loop.scheduler()).send());
+  EXPECT_TRUE(b->send());
 
   EXPECT_EQ(log, "10");
 }
@@ -168,9 +168,9 @@ TEST_F(SyncUnderAnotherDriver, AGetterWhoseItemIsTakenWaitsAgain) {
   queue.put_nowait(1);
   EXPECT_TRUE(a->is_woken());
   EXPECT_EQ(queue.get_nowait(), 1);
-  EXPECT_FALSE(a->crank());
+  EXPECT_FALSE(a->send());
   queue.put_nowait(2);
-  EXPECT_TRUE(a->crank());
+  EXPECT_TRUE(a->send());
 
   EXPECT_EQ(a->result.take(), 2);
 }
@@ -190,7 +190,7 @@ TEST_F(SyncUnderAnotherDriver, WhoeverOfTheWokenGettersRunsFirstNoItemIsTakenTwi
     for (const int i : order) {
       auto& getter = *getters[static_cast<std::size_t>(i)];
       ASSERT_TRUE(getter.is_woken());
-      if (getter.crank()) EXPECT_EQ(getter.result.take(), next++);
+      if (getter.send()) EXPECT_EQ(getter.result.take(), next++);
     }
 
     EXPECT_EQ(next, 3);
@@ -206,7 +206,7 @@ TEST_F(SyncUnderAnotherDriver, TheItemOfAFrameThatIsDestroyedStaysForTheNext) {
   queue.put_nowait(1);
   a.reset();
   EXPECT_TRUE(b->is_woken());
-  EXPECT_TRUE(b->crank());
+  EXPECT_TRUE(b->send());
 
   EXPECT_EQ(b->result.take(), 1);
 }
@@ -217,7 +217,7 @@ TEST_F(SyncUnderAnotherDriver, AGetterOnItsDetourMayBeDestroyed) {
     auto a = waiting(get(queue));
     queue.put_nowait(1);
     EXPECT_EQ(queue.get_nowait(), 1);
-    if (has_run) EXPECT_FALSE(a->crank());
+    if (has_run) EXPECT_FALSE(a->send());
     a.reset();
   }
   queue.put_nowait(2);

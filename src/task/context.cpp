@@ -7,8 +7,12 @@
 #include <aster/task/context.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <new>
+#include <utility>
+
+#include <pthread.h>
 
 namespace aster::inline v0 {
 namespace detail {
@@ -103,10 +107,47 @@ constinit std::atomic<std::uint64_t> last_variable_number{0};
 
 constinit thread_local ContextSlot* current = nullptr;
 
-/// What is set outside of all tasks, callbacks and `Context::run`.
+// What is set outside of all tasks, callbacks and `Context::run`. No thread-local object:
+// the registration of its destructor would end the program when it finds no memory.
+alignas(ContextSlot) constinit thread_local std::byte base_storage[sizeof(ContextSlot)]{};
+constinit thread_local bool base_is_made = false;
+
 ContextSlot& base_context() noexcept {
-  thread_local ContextSlot slot;
-  return slot;
+  if (!base_is_made) {
+    base_is_made = true;
+    return *::new (static_cast<void*>(base_storage)) ContextSlot;
+  }
+  return *std::launder(reinterpret_cast<ContextSlot*>(base_storage));
+}
+
+/// Lets go of the values of threads that end.
+class BaseCleaner {
+ public:
+  BaseCleaner() noexcept { is_made_ = ::pthread_key_create(&key_, &end_thread) == 0; }
+  BaseCleaner(const BaseCleaner&) = delete;
+  BaseCleaner& operator=(const BaseCleaner&) = delete;
+  ~BaseCleaner() {
+    if (std::exchange(is_made_, false)) ::pthread_key_delete(key_);
+    end_thread(nullptr);  // The thread that ends the program.
+  }
+  void watch(ContextSlot& slot) {
+    if (!is_made_ || ::pthread_setspecific(key_, &slot) != 0) throw std::bad_alloc();
+  }
+
+ private:
+  static void end_thread(void*) noexcept {
+    if (std::exchange(base_is_made, false)) {
+      std::destroy_at(std::launder(reinterpret_cast<ContextSlot*>(base_storage)));
+    }
+  }
+
+  ::pthread_key_t key_{};
+  bool is_made_ = false;
+};
+
+BaseCleaner& base_cleaner() {
+  static BaseCleaner cleaner;
+  return cleaner;
 }
 
 }  // namespace
@@ -167,6 +208,7 @@ ContextRef<ContextMap> ContextSlot::values() const noexcept {
 
 ContextState& ContextSlot::state() {
   if (own_state() == nullptr) {
+    if (current == nullptr && this == &base_context()) base_cleaner().watch(*this);
     auto* const made = make_in_frame<ContextState>(values());
     made->entered.store(this == current, std::memory_order_relaxed);
     if (bits_ != 0) release();

@@ -33,6 +33,18 @@
 namespace aster {
 namespace {
 
+// Frames come from malloc here, one by one, so that each can be refused.
+const bool frames_can_be_refused = [] {
+  set_frame_allocator(
+      [](std::size_t size) {
+        void* memory = std::malloc(size);
+        if (memory == nullptr) throw std::bad_alloc();
+        return memory;
+      },
+      [](void* memory, std::size_t) noexcept { std::free(memory); });
+  return true;
+}();
+
 using namespace std::chrono_literals;
 using support::allocations_of;
 using support::allocations_without_memory;

@@ -316,6 +316,9 @@ class ASTER_API EventLoop {
   [[nodiscard]] IoBackend& backend() const;
   /// Marks a descriptor as a transport's (FD-5), or no longer.
   void set_transport_fd(native_socket fd, bool owned);
+  /// ValueError for a negative descriptor, RuntimeError for a transport's; both
+  /// begin with `call`.
+  void check_descriptor(native_socket fd, const char* call) const;
 
  protected:
   /// The loop has waited because nothing was ready.
@@ -327,6 +330,9 @@ class ASTER_API EventLoop {
   friend class Scheduler;
   friend class Runner;
   struct FdEntry;
+  struct DeleteFdEntry {
+    ASTER_API void operator()(FdEntry* entry) const noexcept;
+  };
   class FdCallback;
   class StopOnDone;
   class Running;
@@ -355,7 +361,7 @@ class ASTER_API EventLoop {
   [[nodiscard]] bool poll_is_due() noexcept;
   [[nodiscard]] Duration time_to_next_timer() noexcept;
   FdEntry& fd_entry(native_socket fd, const char* call);
-  bool update_watch(FdEntry& entry, const char* call);
+  void drop_fd_callbacks() noexcept;
   void set_fd_callback(native_socket fd, unsigned event, Function<void()> callback);
   bool remove_fd_callback(native_socket fd, unsigned event);
   Service*& service_slot(std::type_index type);
@@ -372,7 +378,7 @@ class ASTER_API EventLoop {
   std::uint32_t generation_;                   // The fork count when it was made.
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
   TaskFactory task_factory_;
-  std::unordered_map<native_socket, std::unique_ptr<FdEntry>> fds_;  // Watched by the user.
+  std::unordered_map<native_socket, std::unique_ptr<FdEntry, DeleteFdEntry>> fds_;  // The user's.
   std::vector<bool> transport_fds_;
   std::vector<std::unique_ptr<Service>> services_;  // In order of creation.
   std::vector<std::pair<std::type_index, Service*>> service_index_;

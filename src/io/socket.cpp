@@ -3,6 +3,7 @@
 #include <aster/io/socket.hpp>
 
 #include "base/sys.hpp"
+#include "io/socket_use.hpp"
 
 #include <sys/socket.h>
 
@@ -149,7 +150,19 @@ void Socket::setblocking(bool blocking) {
   if (result < 0) fail(result, "setblocking");
 }
 
+bool Socket::getblocking() const {
+  if (backend_ != nullptr) return false;
+  const int flags = sys::fcntl(fd_, F_GETFL);
+  if (flags < 0) fail(flags, "getblocking");
+  return (flags & O_NONBLOCK) == 0;
+}
+
+void Socket::end_use() noexcept {
+  if (use_ != nullptr) std::exchange(use_, nullptr)->end();
+}
+
 void Socket::close() noexcept {
+  end_use();
   const SocketView gone = std::exchange(view(), SocketView());
   if (gone.fileno() == closed) return;
   if (gone.backend() != nullptr) {

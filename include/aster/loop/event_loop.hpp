@@ -13,10 +13,13 @@
 #include <aster/task/task.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <source_location>
+#include <span>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <type_traits>
@@ -29,9 +32,14 @@ namespace aster::inline v0 {
 
 class Address;
 class Executor;
+class Socket;
+struct Accepted;
 struct AddressInfo;
 struct GetaddrinfoOptions;
 struct NameInfo;
+struct ReceivedFrom;
+struct ReceivedIntoFrom;
+struct SendfileOptions;
 
 /// Options of a loop.
 struct LoopOptions {
@@ -212,6 +220,45 @@ class ASTER_API EventLoop {
   bool remove_reader(native_socket fd);
   /// The same for writing.
   bool remove_writer(native_socket fd);
+
+  // Sockets (io/sock.hpp) --------------------------------------------------------
+
+  /// Waits for a connection to a listening socket: the counterpart of
+  /// loop.sock_accept. Cancelled in the turn in which one came, it keeps that for the
+  /// next `sock_accept`.
+  Coroutine<Accepted> sock_accept(Socket& socket);
+  /// Connects to a numeric address or path; "sock_connect 127.0.0.1:80: Connection
+  /// refused".
+  Coroutine<> sock_connect(Socket& socket, Address address);
+  /// Looks `host` up, for the socket's family, and connects to its first address.
+  Coroutine<> sock_connect(Socket& socket, std::string_view host, int port);
+  /// Receives at most `size` bytes, as soon as there are any; "" at the end of the
+  /// stream.
+  Coroutine<std::string> sock_recv(Socket& socket, std::size_t size);
+  /// The same into `buffer`, which must outlive the await; the number of bytes.
+  Coroutine<std::size_t> sock_recv_into(Socket& socket, std::span<char> buffer);
+  /// One datagram, cut to `size` bytes, and its sender.
+  Coroutine<ReceivedFrom> sock_recvfrom(Socket& socket, std::size_t size);
+  /// The same into the first `size` bytes of `buffer`, which must outlive the await;
+  /// 0: into all of it.
+  Coroutine<ReceivedIntoFrom> sock_recvfrom_into(Socket& socket, std::span<char> buffer,
+                                                 std::size_t size = 0);
+  /// Sends all of `data`, which must outlive the await. After an error or a
+  /// cancellation nobody knows how much was sent.
+  Coroutine<> sock_sendall(Socket& socket, std::string_view data);
+  /// Sends one datagram; the number of bytes sent. `data` must outlive the await.
+  Coroutine<std::size_t> sock_sendto(Socket& socket, std::string_view data, Address address);
+  /// Sends `count` bytes of `file` from `offset` on, or all that follow, over a stream
+  /// socket, in the kernel where it can; the number of bytes sent. The file's position
+  /// is behind what was sent afterwards, also after an error. ValueError for a
+  /// negative offset, a count of 0 and other kinds of sockets.
+  Coroutine<std::size_t> sock_sendfile(Socket& socket, native_file file, std::int64_t offset = 0,
+                                       std::optional<std::size_t> count = {});
+  /// The same; without `options.fallback` it is a SendfileNotAvailableError when the
+  /// kernel cannot.
+  Coroutine<std::size_t> sock_sendfile(Socket& socket, native_file file, std::int64_t offset,
+                                       std::optional<std::size_t> count,
+                                       const SendfileOptions& options);
 
   // Executors (executor/executor.hpp) -----------------------------------------------
 

@@ -429,8 +429,7 @@ inline int kevent(int queue, const struct kevent* change, struct kevent* events,
   const int fd = change != nullptr ? static_cast<int>(change->ident) : queue;
   if (const Verdict v = admit(SysCall::kevent, fd); v.error != 0) return -v.error;
   const Timespec limit(timeout);
-  return outcome(
-      ::kevent(queue, change, change != nullptr ? 1 : 0, events, size, limit.get()));
+  return outcome(::kevent(queue, change, change != nullptr ? 1 : 0, events, size, limit.get()));
 }
 #endif
 

@@ -87,11 +87,11 @@ class ConnectRace final : Waiter, Timer {
   std::vector<Address> locals_;
   Duration delay_;
   std::deque<Attempt> attempts_;
-  std::size_t next_ = 0;           // The first attempt that has not begun.
-  std::size_t running_ = 0;        // Attempts under way.
-  native_socket winner_ = none;    // Ours until `await_resume`.
-  bool timer_queued_ = false;      // The timer is scheduled or in the ready queue.
-  Driver* driver_ = nullptr;       // Null until it suspends.
+  std::size_t next_ = 0;         // The first attempt that has not begun.
+  std::size_t running_ = 0;      // Attempts under way.
+  native_socket winner_ = none;  // Ours until `await_resume`.
+  bool timer_queued_ = false;    // The timer is scheduled or in the ready queue.
+  Driver* driver_ = nullptr;     // Null until it suspends.
 };
 
 }  // namespace aster::inline v0::detail

@@ -36,16 +36,16 @@ class Epoll final : public SelectorFacility {
 
   std::vector<std::pair<native_socket, unsigned>> wait(Duration timeout) override {
     std::vector<epoll_event> events(std::clamp<std::size_t>(count_, 1, 4096));
-    const int count = sys::epoll_wait(set_, events.data(), static_cast<int>(events.size()), timeout);
+    const int count =
+        sys::epoll_wait(set_, events.data(), static_cast<int>(events.size()), timeout);
     std::vector<std::pair<native_socket, unsigned>> found;
     if (count == -EINTR) return found;
     if (count < 0) throw_system_error(-count, "epoll_wait");
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       // Whatever is not of one direction alone is of both: errors, hang-ups (SEL-11).
-      const unsigned both =
-          ((event.events & ~std::uint32_t{EPOLLOUT}) != 0 ? EVENT_READ : 0U) |
-          ((event.events & ~std::uint32_t{EPOLLIN}) != 0 ? EVENT_WRITE : 0U);
+      const unsigned both = ((event.events & ~std::uint32_t{EPOLLOUT}) != 0 ? EVENT_READ : 0U) |
+                            ((event.events & ~std::uint32_t{EPOLLIN}) != 0 ? EVENT_WRITE : 0U);
       found.emplace_back(event.data.fd, both);
     }
     return found;

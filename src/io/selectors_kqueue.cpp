@@ -33,8 +33,8 @@ class Kqueue final : public SelectorFacility {
 
   std::vector<std::pair<native_socket, unsigned>> wait(Duration timeout) override {
     std::vector<struct kevent> events(std::clamp<std::size_t>(2 * wanted_.size(), 1, 4096));
-    const int count = sys::kevent(queue_, nullptr, events.data(), static_cast<int>(events.size()),
-                                  timeout);
+    const int count =
+        sys::kevent(queue_, nullptr, events.data(), static_cast<int>(events.size()), timeout);
     std::vector<std::pair<native_socket, unsigned>> found;
     if (count == -EINTR) return found;
     if (count < 0) throw_system_error(-count, "kevent");

@@ -110,8 +110,8 @@ class HeldFile {
     const std::int64_t result =
         sys::uninterrupted([&] { return sys::pread(fd_, block.data(), size, offset); });
     if (result < 0) {
-      detail::throw_system_error(static_cast<int>(-result), "sock_sendfile: reading the file at " +
-                                                                std::to_string(offset));
+      detail::throw_system_error(static_cast<int>(-result),
+                                 "sock_sendfile: reading the file at " + std::to_string(offset));
     }
     block.resize(static_cast<std::size_t>(result));
     return block;
@@ -136,7 +136,7 @@ Coroutine<> send_blocks(SockClaim& claim, Progress& progress) {
 }
 
 void check_file(native_file file) {
-  struct stat status {};
+  struct stat status{};
   const int result = sys::fstat(file, &status);
   if (result < 0) {
     detail::throw_system_error(-result, "sock_sendfile of file " + std::to_string(file));
@@ -162,8 +162,8 @@ Coroutine<std::size_t> send_file(EventLoop& loop, Socket& socket, native_file fi
   if (!done) {
     if (!fallback) {
       throw SendfileNotAvailableError("sock_sendfile: file " + std::to_string(file) +
-                                      " cannot be sent over socket " +
-                                      std::to_string(claim.fd()) + " by the kernel");
+                                      " cannot be sent over socket " + std::to_string(claim.fd()) +
+                                      " by the kernel");
     }
     auto by_blocks = send_blocks(claim, progress);
     co_await std::move(by_blocks);

@@ -279,8 +279,8 @@ bool SockAwaiter::keep_what_came() noexcept {
 
 void SockAwaiter::report_lost_connection() {
   close_accepted();
-  claim_.loop().call_exception_handler({lost_connection_text(from(), claim_.fd()), nullptr, {},
-                                        from().str(), {}});
+  claim_.loop().call_exception_handler(
+      {lost_connection_text(from(), claim_.fd()), nullptr, {}, from().str(), {}});
 }
 
 void SockAwaiter::close_accepted() noexcept {
@@ -289,7 +289,8 @@ void SockAwaiter::close_accepted() noexcept {
 }
 
 Address SockAwaiter::from() const {
-  return peer == nullptr || address_size == 0 ? Address() : Address::from_native(peer, address_size);
+  return peer == nullptr || address_size == 0 ? Address()
+                                              : Address::from_native(peer, address_size);
 }
 
 }  // namespace aster::inline v0::detail

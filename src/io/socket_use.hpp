@@ -81,12 +81,12 @@ class SocketUse final : public Report {
 
   SockService* service_;  // Null once the loop is closed.
   native_socket fd_;
-  IoBackend* own_backend_;                 // The socket's; null for the system's.
-  std::array<SockClaim*, 2> claims_{};     // By direction: whose turn it is.
-  Socket connection_;                      // Of a cancelled accept.
-  Address from_;                           // Of `connection_` or `bytes_`.
-  std::string bytes_;                      // Of a cancelled receive, when `has_bytes_`.
-  int error_ = 0;                          // The same.
+  IoBackend* own_backend_;              // The socket's; null for the system's.
+  std::array<SockClaim*, 2> claims_{};  // By direction: whose turn it is.
+  Socket connection_;                   // Of a cancelled accept.
+  Address from_;                        // Of `connection_` or `bytes_`.
+  std::string bytes_;                   // Of a cancelled receive, when `has_bytes_`.
+  int error_ = 0;                       // The same.
   bool has_bytes_ = false;
   bool is_datagram_ = false;
 };

@@ -27,8 +27,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::Faults;
-using testing::SysCall;
 using ::testing::HasSubstr;
+using testing::SysCall;
 
 struct Pair {
   Pair() {
@@ -352,9 +352,9 @@ TEST(EpollSelector, RefusesRegularFiles) {  // SEL-3
   ASSERT_GE(file, 0);
   ::unlink(name);
 
-  EXPECT_THAT(error<std::system_error>([&] { selector.register_(file, EVENT_READ); }),
-              HasSubstr("register descriptor " + std::to_string(file) +
-                        ": Operation not permitted"));
+  EXPECT_THAT(
+      error<std::system_error>([&] { selector.register_(file, EVENT_READ); }),
+      HasSubstr("register descriptor " + std::to_string(file) + ": Operation not permitted"));
   EXPECT_TRUE(selector.get_map()->empty());
   ::close(file);
 }

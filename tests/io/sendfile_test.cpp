@@ -161,7 +161,7 @@ TEST_P(SendfileSystem, OnlyStreamSockets) {  // SOCK-9
 }
 
 TEST_P(SendfileSystem, AKernelThatCannotFallsBack) {  // SOCK-9
-  const std::string text = pattern(600'000);  // Three blocks.
+  const std::string text = pattern(600'000);          // Three blocks.
   const File file(text);
   for (const int number : {EINVAL, ENOSYS, EOPNOTSUPP}) {
     Faults faults;

@@ -30,10 +30,10 @@ using net_tests::real_systems;
 using net_tests::simulated_systems;
 using net_tests::turns;
 using testing::Faults;
+using ::testing::HasSubstr;
 using testing::SimBackend;
 using testing::SimCall;
 using testing::SysCall;
-using ::testing::HasSubstr;
 
 inline Address loopback(int port = 0) { return Address{"127.0.0.1", port}; }
 

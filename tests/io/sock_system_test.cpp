@@ -165,8 +165,8 @@ TEST_P(SockSystem, TwoLoopsCannotUseOneSocketAtATime) {
   run(loop().sock_sendall(ends.client, "x"));
   EventLoop other;
 
-  const std::string refused = other.run_until_complete(
-      error_of(other.sock_sendall(ends.client, "y")));
+  const std::string refused =
+      other.run_until_complete(error_of(other.sock_sendall(ends.client, "y")));
   Socket given = Socket::adopt(ends.client.release());
   other.run_until_complete(other.sock_sendall(given, "z"));
   other.close();
@@ -223,8 +223,8 @@ TEST_P(SockSystem, InterruptedCallsAreMadeAgain) {
   Socket listener = listening();
   Socket client = tcp();
   Faults faults;
-  for (const SysCall call : {SysCall::accept, SysCall::recv, SysCall::send, SysCall::recvmsg,
-                             SysCall::sendmsg}) {
+  for (const SysCall call :
+       {SysCall::accept, SysCall::recv, SysCall::send, SysCall::recvmsg, SysCall::sendmsg}) {
     faults.fail(call, {.times = 3, .error = EINTR});
   }
   run(loop().sock_connect(client, listener.getsockname()));

@@ -248,8 +248,9 @@ TEST_P(Sock, AnotherLoopsTaskIsRefused) {
   Ends ends = connected();
   EventLoop other;
 
-  auto wrong = [&]() -> Coroutine<std::string> { co_return co_await error_of(
-        loop().sock_recv(ends.server, 1)); };
+  auto wrong = [&]() -> Coroutine<std::string> {
+    co_return co_await error_of(loop().sock_recv(ends.server, 1));
+  };
 
   EXPECT_THAT(other.run_until_complete(wrong()),
               HasSubstr("RuntimeError: sock_recv: awaited in a task of another loop"));
@@ -389,7 +390,8 @@ TEST_P(SockAccept, AConnectionThatNobodyTakesIsClosedWithItsListenerAndReported)
       EXPECT_TRUE(cancelled);
       EXPECT_EQ(report, "sock_accept: a connection from " + client.getsockname().str() +
                             " that a cancelled call had accepted was closed with its listener, "
-                            "socket " + number);
+                            "socket " +
+                            number);
       ++reported;
     }
     net.reports.clear();

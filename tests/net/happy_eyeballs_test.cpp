@@ -26,7 +26,7 @@ std::vector<std::string> hosts(const std::vector<Address>& addresses) {
 }
 
 TEST(Interleaved, TakesTurnsBetweenTheFamilies) {  // CON-5
-  const std::vector<Address> six_first{{"::1", 0}, {"::2", 0},   {"::3", 0},
+  const std::vector<Address> six_first{{"::1", 0}, {"::2", 0},     {"::3", 0},
                                        {"::4", 0}, {"1.1.1.1", 0}, {"2.2.2.2", 0}};
 
   EXPECT_THAT(hosts(detail::interleaved(six_first, 1)),
@@ -74,14 +74,11 @@ class HappyEyeballs : public NetTest {
     return run(first_line(run(open_connection(name, port, how))));
   }
   Duration taken(TimePoint since) { return net.loop().time() - since; }
-  static int port_of(const Server& server) {
-    return server.sockets().front().getsockname().port();
-  }
+  static int port_of(const Server& server) { return server.sockets().front().getsockname().port(); }
 
   int connections = 0;
 };
-INSTANTIATE_TEST_SUITE_P(Systems, HappyEyeballs, ::testing::ValuesIn(simulated_systems()),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(Systems, HappyEyeballs, ::testing::ValuesIn(simulated_systems()), name_of);
 
 TEST_P(HappyEyeballs, AnAddressThatDoesNotAnswerIsOvertakenAfterTheDelay) {  // CON-4
   net.sim().add_black_hole(Address("10.0.0.9", 0));
@@ -265,8 +262,8 @@ TEST_P(HappyEyeballs, AnyMixtureOfAddressesEndsRight) {  // CON-3, CON-4, CON-6
     const Duration delay = std::chrono::milliseconds(random.below(300));
 
     {
-      auto ended = run(outcome(
-          aster::wait_for(open_connection("mixed", port_of(server), options(delay)), 30s)));
+      auto ended = run(
+          outcome(aster::wait_for(open_connection("mixed", port_of(server), options(delay)), 30s)));
       EXPECT_EQ(ended.has_value(), has_good);
       if (!has_good && has_silent) {
         EXPECT_THAT(describe(ended.exception()), HasSubstr("TimeoutError"));

@@ -145,7 +145,6 @@ class ASTER_API BaseSelector {
   [[nodiscard]] detail::SelectorFacility& facility(const char* call) const;
 
  private:
-
   std::unique_ptr<detail::SelectorFacility> facility_;  // Null once closed.
   std::map<native_socket, SelectorKey> keys_;
 };

@@ -14,6 +14,8 @@
 
 namespace aster::inline v0 {
 
+struct Accepted;
+
 namespace detail {
 class SocketUse;
 }
@@ -117,6 +119,21 @@ class ASTER_API Socket : public SocketView {
   /// Whether it is blocking.
   [[nodiscard]] bool getblocking() const;
 
+  // The system's own calls, without a loop: they wait on a blocking socket, and fail
+  // with EAGAIN on another. Not for a back end's sockets (EOPNOTSUPP). A task uses the
+  // loop's functions of these names.
+
+  /// Takes a connection, which is blocking when this is; see io/sock.hpp.
+  [[nodiscard]] Accepted accept();
+  /// Connects to `address`; on a socket that is not blocking it may be EINPROGRESS.
+  void connect(const Address& address);
+  /// At most `size` bytes; "" at the end of the stream.
+  [[nodiscard]] std::string recv(std::size_t size);
+  /// Sends what goes; the number of bytes.
+  std::size_t send(std::string_view data);
+  /// Sends all of it; after an error nobody knows how much was sent.
+  void sendall(std::string_view data);
+
   /// Closes it; nothing when it is closed. An error of the system cannot be
   /// acted on, the descriptor is gone all the same, and so is not reported.
   void close() noexcept;
@@ -132,6 +149,7 @@ class ASTER_API Socket : public SocketView {
  private:
   friend class detail::SocketUse;
   SocketView& view() noexcept { return *this; }
+  void require_system(const char* call) const;
   void end_use() noexcept;
 
   detail::SocketUse* use_ = nullptr;  // Owned; null until the first sock_* operation.

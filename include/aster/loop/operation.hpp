@@ -15,6 +15,7 @@ using native_socket = std::uintptr_t;
 /// An open file of the system; what `sock_sendfile` takes.
 using native_file = void*;
 #else
+/// A socket of the system; what `fileno()` gives and `add_reader` takes.
 using native_socket = int;
 /// An open file of the system; what `sock_sendfile` takes.
 using native_file = int;

@@ -59,10 +59,10 @@ struct ConnectOptions {
 ///     std::string answer = co_await c.reader.readline();
 ///
 /// A host with several addresses is tried address by address, in the resolver's
-/// order, or staggered; see `ConnectOptions`. When all fail: the error, when it is one or all are alike, else one
-/// `std::system_error` that lists them. ValueError for an empty or over-long host,
-/// a port outside 1 to 65535 and a negative `interleave`; a failed look-up is a `std::system_error` of
-/// `gai_category()`. Cancelling it closes the socket.
+/// order, or staggered; see `ConnectOptions`. When all fail: the error, when it is one or all are
+/// alike, else one `std::system_error` that lists them. ValueError for an empty or over-long host,
+/// a port outside 1 to 65535 and a negative `interleave`; a failed look-up is a `std::system_error`
+/// of `gai_category()`. Cancelling it closes the socket.
 [[nodiscard]] ASTER_API Coroutine<Connection> open_connection(std::string_view host, int port,
                                                               ConnectOptions options = {});
 

@@ -480,5 +480,80 @@ TEST_P(Sock, ASocketMayMoveWhileItIsWaitedOn) {
   EXPECT_EQ(run(loop().sock_recv(moved, 1)), "");
 }
 
+TEST_P(Sock, ReadersAndWritersTakeSockets) {  // FD-4
+  Ends ends = connected();
+  int calls = 0;
+  loop().add_reader(ends.server, [&] { ++calls; });
+  loop().add_writer(ends.server, [&] { calls += 100; });
+  net.turns(1);
+
+  EXPECT_TRUE(loop().remove_writer(ends.server));
+  run(loop().sock_sendall(ends.client, "x"));
+  for (int i = 0; i < 1000 && calls % 100 == 0; ++i) run(sleep(1ms));
+
+  EXPECT_GE(calls, 101);
+  EXPECT_TRUE(loop().remove_reader(ends.server));
+  EXPECT_FALSE(loop().remove_reader(ends.server));
+}
+
+// Faults at will
+// -----------------------------------------------------------------------------------
+
+class SockFaults : public SockTest {};
+INSTANTIATE_TEST_SUITE_P(Systems, SockFaults, ::testing::ValuesIn(simulated_systems()), name_of);
+
+TEST_P(SockFaults, EveryErrorReachesTheCallerAndTheSocketStaysUsable) {
+  for (const int number : {ECONNRESET, ETIMEDOUT, ENOBUFS, EPIPE, ENOMEM, EIO}) {
+    const std::string text = std::system_category().message(number);
+    Ends ends = connected();
+    net.sim().fail_next(SimCall::recv, number, 2);
+    EXPECT_THAT(error(loop().sock_recv(ends.server, 5)), HasSubstr("sock_recv on socket"));
+    EXPECT_THAT(error(loop().sock_recvfrom(ends.server, 5)), HasSubstr(text));
+    net.sim().fail_next(SimCall::send, number, 2);
+    EXPECT_THAT(error(loop().sock_sendall(ends.client, "x")), HasSubstr(text));
+    EXPECT_THAT(error(loop().sock_sendto(ends.client, "x", loopback(1))),
+                HasSubstr("sock_sendto 127.0.0.1:1: " + text));
+
+    run(loop().sock_sendall(ends.client, "fine"));
+    EXPECT_EQ(run(receive(ends.server, 4)), "fine");
+  }
+}
+
+TEST_P(SockFaults, AnErrorComesToAReceiveThatWaits) {
+  Ends ends = connected();
+  for (const int number : {ECONNRESET, ETIMEDOUT, ENOBUFS}) {
+    auto receiving = loop().create_task(loop().sock_recv(ends.server, 5));
+    net.turns(3);
+    ASSERT_FALSE(receiving.done());
+    net.sim().fail_next(SimCall::recv, number);
+    EXPECT_THAT(run(error_of(std::move(receiving))),
+                HasSubstr(std::system_category().message(number)));
+  }
+}
+
+TEST_P(SockFaults, AConnectThatFailsLateIsTold) {  // SOCK-7
+  for (const int number : {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH}) {
+    Socket listener = listening();
+    Socket client = tcp();
+    net.sim().fail_next(SimCall::connect, number);
+    EXPECT_THAT(error(loop().sock_connect(client, listener.getsockname())),
+                HasSubstr("sock_connect " + listener.getsockname().str() + ": " +
+                          std::system_category().message(number)));
+  }
+}
+
+TEST_P(SockFaults, AResetEndsBothDirections) {
+  Ends ends = connected();
+  net.sim().cut_after(ends.client.fileno(), 3, SimBackend::Cut::reset);
+  auto receiving = loop().create_task(receive(ends.server, 100));
+
+  const std::string sending = error(loop().sock_sendall(ends.client, std::string(100'000, 'x')));
+
+  EXPECT_THAT(run(error_of(std::move(receiving))), HasSubstr("Connection reset by peer"));
+  EXPECT_TRUE(sending.find("Connection reset") != std::string::npos ||
+              sending.find("Broken pipe") != std::string::npos)
+      << sending;
+}
+
 }  // namespace
 }  // namespace aster::sock_tests

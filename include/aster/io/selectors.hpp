@@ -6,7 +6,6 @@
 #include <aster/loop/operation.hpp>
 
 #include <any>
-#include <concepts>
 #include <map>
 #include <memory>
 #include <optional>
@@ -52,12 +51,6 @@ struct SelectorEvent {
 
   SelectorKey key;
   unsigned events = 0;  ///< What it is ready for; limited to `key.events`.
-};
-
-/// Something with a descriptor: `Socket`, `SocketView` …
-template <class T>
-concept has_fileno = requires(const T& object) {
-  { object.fileno() } -> std::convertible_to<native_socket>;
 };
 
 namespace detail {

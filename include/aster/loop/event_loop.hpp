@@ -220,6 +220,26 @@ class ASTER_API EventLoop {
   bool remove_reader(native_socket fd);
   /// The same for writing.
   bool remove_writer(native_socket fd);
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  void add_reader(const T& object, Function<void()> callback) {
+    add_reader(object.fileno(), std::move(callback));
+  }
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  void add_writer(const T& object, Function<void()> callback) {
+    add_writer(object.fileno(), std::move(callback));
+  }
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  bool remove_reader(const T& object) {
+    return remove_reader(object.fileno());
+  }
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  bool remove_writer(const T& object) {
+    return remove_writer(object.fileno());
+  }
 
   // Sockets (io/sock.hpp) --------------------------------------------------------
 

@@ -3,6 +3,7 @@
 
 #include <aster/base/config.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -20,6 +21,12 @@ using native_socket = int;
 /// An open file of the system; what `sock_sendfile` takes.
 using native_file = int;
 #endif
+
+/// Something with a descriptor: `Socket`, `SocketView` …
+template <class T>
+concept has_fileno = requires(const T& object) {
+  { object.fileno() } -> std::convertible_to<native_socket>;
+};
 
 /// One request to a back end: "receive into these bytes", "accept one
 /// connection". Completion-shaped: whoever submits it is told once, by

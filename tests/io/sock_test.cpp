@@ -316,22 +316,6 @@ TEST_P(Sock, BytesOfAReceiveThatIsCancelledInTheirTurnStay) {  // SOCK-10, CAN-1
   EXPECT_TRUE(received == text.substr(0, sent));
 }
 
-TEST_P(Sock, AnErrorOfAReceiveThatIsCancelledInItsTurnIsTold) {  // SOCK-10
-  if (!net.is_simulated()) GTEST_SKIP() << "errors at will are the simulator's";
-  Ends ends = connected();
-  auto receiving = loop().create_task(loop().sock_recv(ends.server, 10));
-  net.turns(2);
-
-  net.sim().fail_next(SimCall::recv, ECONNRESET);
-  loop().call_soon([&] { receiving.cancel(); });
-  net.turns(1);
-
-  EXPECT_THAT(run(error_of(std::move(receiving))), HasSubstr("CancelledError"));
-  run(loop().sock_sendall(ends.client, "x"));
-  EXPECT_THAT(error(loop().sock_recv(ends.server, 10)), HasSubstr("Connection reset"));
-  EXPECT_EQ(run(loop().sock_recv(ends.server, 10)), "x");
-}
-
 // A connection arrives at `listener`, and in the turn in which it is accepted the accept
 // is cancelled.
 class SockAccept : public Sock {
@@ -529,6 +513,21 @@ TEST_P(SockFaults, AnErrorComesToAReceiveThatWaits) {
     EXPECT_THAT(run(error_of(std::move(receiving))),
                 HasSubstr(std::system_category().message(number)));
   }
+}
+
+TEST_P(SockFaults, AnErrorOfAReceiveThatIsCancelledInItsTurnIsTold) {  // SOCK-10
+  Ends ends = connected();
+  auto receiving = loop().create_task(loop().sock_recv(ends.server, 10));
+  net.turns(2);
+
+  net.sim().fail_next(SimCall::recv, ECONNRESET);
+  loop().call_soon([&] { receiving.cancel(); });
+  net.turns(1);
+
+  EXPECT_THAT(run(error_of(std::move(receiving))), HasSubstr("CancelledError"));
+  run(loop().sock_sendall(ends.client, "x"));
+  EXPECT_THAT(error(loop().sock_recv(ends.server, 10)), HasSubstr("Connection reset"));
+  EXPECT_EQ(run(loop().sock_recv(ends.server, 10)), "x");
 }
 
 TEST_P(SockFaults, AConnectThatFailsLateIsTold) {  // SOCK-7

@@ -113,9 +113,10 @@ class ASTER_API BaseSelector {
   }
 
   /// Waits until something is ready, at most `timeout` (empty or infinite: for ever;
-  /// 0 or less: not at all); nothing when time is up or a signal came. Never early:
-  /// epoll and poll wait whole milliseconds. An error or hang-up makes a
-  /// descriptor ready for all that is waited for.
+  /// 0 or less: not at all); nothing when time is up or a signal came. Never early
+  /// (but a finite timeout counts as a day at most): epoll and poll wait whole
+  /// milliseconds. An error or hang-up makes a descriptor ready for all that is waited
+  /// for.
   [[nodiscard]] std::vector<SelectorEvent> select(std::optional<Delay> timeout = {});
 
   /// The key of a descriptor; KeyError when it is not registered.

@@ -9,7 +9,9 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
@@ -86,7 +88,8 @@ class SockTest : public NetTest {
   Coroutine<std::string> receive(Socket& socket, std::size_t size) {
     std::string all;
     while (all.size() < size) {
-      std::string some = co_await loop().sock_recv(socket, size - all.size());
+      const std::size_t wanted = std::min<std::size_t>(size - all.size(), 65536);
+      std::string some = co_await loop().sock_recv(socket, wanted);
       if (some.empty()) break;
       all += some;
     }

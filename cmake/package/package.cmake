@@ -38,6 +38,9 @@ install(
 # Other libraries that aster needs, as pkg-config names. A program that links
 # the static library needs them too; the shared one brings them along.
 set(aster_pc_needs "")
+if(ASTER_HAS_CARES)
+  set(aster_pc_needs "libcares")
+endif()
 set(aster_pc_requires "")
 set(aster_pc_requires_private "")
 if(BUILD_SHARED_LIBS)

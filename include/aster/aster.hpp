@@ -63,6 +63,8 @@
 // io
 #include <aster/io/address.hpp>
 #include <aster/io/resolve.hpp>
+#include <aster/io/selectors.hpp>
+#include <aster/io/sock.hpp>
 #include <aster/io/socket.hpp>
 // net
 #include <aster/net/server.hpp>

@@ -68,7 +68,7 @@ constexpr std::size_t lent_size = std::size_t{64} * 1024;
 
 bool is_read(Operation::Kind kind) noexcept {
   return kind == Operation::Kind::recv || kind == Operation::Kind::accept ||
-         kind == Operation::Kind::poll_in;
+         kind == Operation::Kind::poll_in || kind == Operation::Kind::recv_from;
 }
 
 bool is_poll(Operation::Kind kind) noexcept {
@@ -233,14 +233,21 @@ bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
     case Operation::Kind::poll_in:
     case Operation::Kind::poll_out:
       return attempt_poll(entry, operation);
+    case Operation::Kind::recv_from:
+      return attempt_recv_from(entry, operation);
+    case Operation::Kind::send_to:
+      return attempt_send_to(entry, operation);
   }
   operation.result = -EINVAL;
   return true;
 }
 
 bool Readiness::attempt_accept(Entry& entry, Operation& operation) noexcept {
-  operation.result =
-      sys::uninterrupted([&] { return sys::accept(operation.fd, nullptr, nullptr); });
+  socklen_t size = operation.address_size;
+  auto* const peer = static_cast<sockaddr*>(operation.peer);
+  operation.result = sys::uninterrupted(
+      [&] { return sys::accept(operation.fd, peer, peer != nullptr ? &size : nullptr); });
+  if (operation.result >= 0) operation.address_size = size;
   if (!would_block(operation.result)) return true;
   entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
   return false;
@@ -360,6 +367,39 @@ bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
   }
   operation.result = ready < 0 ? ready : (state.revents & POLLNVAL) != 0 ? -EBADF : 0;
   return true;
+}
+
+// A datagram is taken whole, so how much came says nothing about what is left.
+bool Readiness::attempt_recv_from(Entry& entry, Operation& operation) noexcept {
+  iovec piece{operation.data, operation.size};
+  msghdr message{};
+  message.msg_name = operation.peer;
+  message.msg_namelen = operation.peer != nullptr ? operation.address_size : 0;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::recvmsg(operation.fd, &message); });
+  if (would_block(result)) {
+    entry.maybe_readable = false;
+    entry.short_read_proves_nothing = false;
+    return false;
+  }
+  if (result >= 0) operation.address_size = message.msg_namelen;
+  operation.result = result;
+  return true;
+}
+
+bool Readiness::attempt_send_to(Entry& entry, Operation& operation) noexcept {
+  iovec piece{operation.data, operation.size};
+  msghdr message{};
+  message.msg_name = const_cast<void*>(operation.address);  // Only read by the kernel.
+  message.msg_namelen = operation.address_size;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  operation.result = sys::uninterrupted([&] { return sys::sendmsg(operation.fd, &message); });
+  if (!would_block(operation.result)) return true;
+  entry.maybe_writable = false;
+  return false;
 }
 
 // Polling ----------------------------------------------------------------------------

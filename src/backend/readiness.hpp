@@ -173,6 +173,8 @@ class Readiness : public SystemIo {
   bool attempt_recv(Entry& entry, Operation& operation) noexcept;
   bool attempt_send(Entry& entry, Operation& operation) noexcept;
   bool attempt_poll(Entry& entry, Operation& operation) noexcept;
+  bool attempt_recv_from(Entry& entry, Operation& operation) noexcept;
+  bool attempt_send_to(Entry& entry, Operation& operation) noexcept;
   [[nodiscard]] bool is_drained_by_short_read(int fd, Entry& entry) const noexcept;
   [[nodiscard]] bool may_be_drained(int fd, Entry& entry) const noexcept;
   bool defer(Entry& entry, const Operation& operation) noexcept;

@@ -80,6 +80,11 @@ std::int64_t SystemIo::send_now(native_socket fd,
   return sys::uninterrupted([&] { return sys::sendmsg(fd, &message); });
 }
 
+std::int64_t SystemIo::send_file_now(native_socket fd, native_file file, std::int64_t offset,
+                                     std::size_t size) noexcept {
+  return sys::uninterrupted([&] { return sys::sendfile(fd, file, offset, size); });
+}
+
 int SystemIo::shutdown_write(native_socket fd) noexcept { return sys::shutdown(fd, SHUT_WR); }
 
 int SystemIo::close_now(native_socket fd) noexcept {

@@ -47,6 +47,7 @@ std::exception_ptr system_error_ptr(int number, const std::string& what) {
 Error::~Error() = default;
 ValueError::~ValueError() = default;
 TypeError::~TypeError() = default;
+KeyError::~KeyError() = default;
 RuntimeError::~RuntimeError() = default;
 TimeoutError::TimeoutError() : Error("timed out") {}
 TimeoutError::~TimeoutError() = default;

@@ -11,13 +11,18 @@
 #include <poll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#if ASTER_HAS_KQUEUE
+#include <sys/event.h>
+#endif
 #if defined(__linux__)
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #endif
 
 #include <algorithm>
@@ -243,6 +248,38 @@ inline std::int64_t sendmsg(int fd, const msghdr* message, int flags = 0) noexce
   return outcome(::sendmsg(fd, message, flags | no_signal));
 }
 
+// Files ---------------------------------------------------------------------------
+
+inline std::int64_t pread(int fd, void* data, std::size_t size, std::int64_t offset) noexcept {
+  const Verdict v = admit(SysCall::pread, fd, size);
+  if (v.error != 0) return -v.error;
+  return outcome(::pread(fd, data, v.size, offset));
+}
+
+inline std::int64_t lseek(int fd, std::int64_t offset, int from) noexcept {
+  if (const Verdict v = admit(SysCall::lseek, fd); v.error != 0) return -v.error;
+  return outcome(::lseek(fd, offset, from));
+}
+
+inline int fstat(int fd, struct stat* status) noexcept {
+  if (const Verdict v = admit(SysCall::fstat, fd); v.error != 0) return -v.error;
+  return outcome(::fstat(fd, status));
+}
+
+/// From `file` at `offset`, whose own position stays, to `socket`, which scripts see;
+/// -EOPNOTSUPP where the system has nothing like it.
+inline std::int64_t sendfile(int socket, int file, std::int64_t offset, std::size_t size) noexcept {
+  const Verdict v = admit(SysCall::sendfile, socket, size);
+  if (v.error != 0) return -v.error;
+#if defined(__linux__)
+  off_t from = offset;
+  return outcome(::sendfile(socket, file, &from, v.size));
+#else
+  static_cast<void>(file), static_cast<void>(offset);
+  return -EOPNOTSUPP;
+#endif
+}
+
 // Descriptors ---------------------------------------------------------------------
 
 /// Never call it again after an error: the descriptor is closed whatever this
@@ -302,6 +339,12 @@ inline int to_milliseconds(Duration timeout) noexcept {
   const auto whole = std::chrono::ceil<std::chrono::milliseconds>(
       std::min<Duration>(timeout, std::chrono::hours(24)));
   return static_cast<int>(whole.count());
+}
+
+/// `timeout` in whole milliseconds, rounded up.
+inline Duration whole_milliseconds(Duration timeout) noexcept {
+  const int count = to_milliseconds(timeout);
+  return count < 0 ? Duration::max() : std::chrono::milliseconds(count);
 }
 
 inline int poll(pollfd* set, std::size_t count, Duration timeout) noexcept {
@@ -367,6 +410,26 @@ inline std::int64_t getrandom(void* data, std::size_t size) noexcept {
   const Verdict v = admit(SysCall::getrandom, -1, size);
   if (v.error != 0) return -v.error;
   return outcome(::getrandom(data, v.size, 0));
+}
+#endif
+
+#if ASTER_HAS_KQUEUE
+/// Close-on-exec.
+inline int kqueue() noexcept {
+  if (const Verdict v = admit(SysCall::kqueue, -1); v.error != 0) return -v.error;
+  const int queue = outcome(::kqueue());
+  if (queue >= 0) ::fcntl(queue, F_SETFD, FD_CLOEXEC);
+  return queue;
+}
+
+/// Makes `change`, or with null waits for `events`. Scripts see the descriptor of the
+/// change.
+inline int kevent(int queue, const struct kevent* change, struct kevent* events, int size,
+                  Duration timeout) noexcept {
+  const int fd = change != nullptr ? static_cast<int>(change->ident) : queue;
+  if (const Verdict v = admit(SysCall::kevent, fd); v.error != 0) return -v.error;
+  const Timespec limit(timeout);
+  return outcome(::kevent(queue, change, change != nullptr ? 1 : 0, events, size, limit.get()));
 }
 #endif
 

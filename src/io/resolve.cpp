@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "base/sys.hpp"
+#if ASTER_HAS_CARES
+#include "io/resolve_cares.hpp"
+#endif
 
 #include <aster/base/error.hpp>
 #include <aster/base/log.hpp>
@@ -168,11 +171,18 @@ class ResolverService::Running {
 ResolverService::ResolverService(EventLoop& loop)
     : loop_(loop),
       lookup_(std::make_shared<const Lookup>(&ask_system)),
-      running_(std::make_shared<Running>()) {}
+      running_(std::make_shared<Running>()) {
+#if ASTER_HAS_CARES
+  async_ = make_cares_resolver(loop);
+#endif
+}
+
+AsyncResolver::~AsyncResolver() = default;
 
 ResolverService::~ResolverService() = default;
 
 void ResolverService::close() noexcept {
+  async_.reset();
   if (pool_ == nullptr) return;
   try {
     const ThreadPoolExecutor::Stuck stuck = pool_->leave(true);
@@ -203,6 +213,7 @@ void ResolverService::add_host(std::string_view name, std::vector<Address> addre
 
 void ResolverService::set_lookup(Lookup lookup) {
   lookup_ = std::make_shared<const Lookup>(std::move(lookup));
+  async_.reset();
 }
 
 /// A future that is done already.
@@ -273,6 +284,7 @@ Future<std::vector<AddressInfo>> ResolverService::getaddrinfo(AddressQuery query
   if (hosts_only_ || hosts_.contains(lower_case(query.host))) {
     return answer<Found>([&] { return from_table(query); });
   }
+  if (async_ != nullptr) return async_->getaddrinfo(query);
   std::string what = "getaddrinfo " + query.str();
   return look_up(std::move(what),
                  [lookup = lookup_, asked = std::move(query)] { return (*lookup)(asked); });
@@ -289,6 +301,7 @@ Future<NameInfo> ResolverService::getnameinfo(const Address& address, int flags)
   if (hosts_only_) {
     return answer<NameInfo>([&] { return ask_system_for_name(address, flags | numeric); });
   }
+  if (async_ != nullptr) return async_->getnameinfo(address, flags);
   return look_up("getnameinfo " + address.str(),
                  [address, flags] { return ask_system_for_name(address, flags); });
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include <aster/base/error.hpp>
+#include <aster/io/sock.hpp>
 #include <aster/io/socket.hpp>
 
 #include "base/sys.hpp"
+#include "io/socket_use.hpp"
 
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <memory>
 
 namespace aster::inline v0 {
 
@@ -149,7 +152,68 @@ void Socket::setblocking(bool blocking) {
   if (result < 0) fail(result, "setblocking");
 }
 
+bool Socket::getblocking() const {
+  if (backend_ != nullptr) return false;
+  const int flags = sys::fcntl(fd_, F_GETFL);
+  if (flags < 0) fail(flags, "getblocking");
+  return (flags & O_NONBLOCK) == 0;
+}
+
+void Socket::require_system(const char* call) const {
+  if (backend_ != nullptr) fail(-EOPNOTSUPP, call);
+}
+
+Accepted Socket::accept() {
+  require_system("accept");
+  sockaddr_storage native{};
+  socklen_t size = sizeof native;
+  const int made = sys::uninterrupted(
+      [&] { return sys::accept(fd_, reinterpret_cast<sockaddr*>(&native), &size); });
+  if (made < 0) fail(made, "accept");
+  Socket connection = detail::SocketUse::socket_of(made, nullptr);
+  if (getblocking()) connection.setblocking(true);
+  return Accepted(std::move(connection), Address::from_native(&native, size));
+}
+
+void Socket::connect(const Address& address) {
+  require_system("connect");
+  int result = sys::connect(fd_, static_cast<const sockaddr*>(address.data()), address.size());
+  if (result == -EINTR && getblocking()) {
+    // The kernel goes on connecting: another call would say EALREADY.
+    pollfd state{fd_, POLLOUT, 0};
+    result = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::max()); });
+    if (result >= 0) result = -getsockopt(SOL_SOCKET, SO_ERROR);
+  }
+  if (result < 0) detail::throw_system_error(-result, "connect " + address.str());
+}
+
+std::string Socket::recv(std::size_t size) {
+  require_system("recv");
+  const auto buffer = std::make_unique_for_overwrite<char[]>(size);
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::recv(fd_, buffer.get(), size); });
+  if (result < 0) fail(result, "recv");
+  return {buffer.get(), static_cast<std::size_t>(result)};
+}
+
+std::size_t Socket::send(std::string_view data) {
+  require_system("send");
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::send(fd_, data.data(), data.size()); });
+  if (result < 0) fail(result, "send");
+  return static_cast<std::size_t>(result);
+}
+
+void Socket::sendall(std::string_view data) {
+  while (!data.empty()) data.remove_prefix(send(data));
+}
+
+void Socket::end_use() noexcept {
+  if (use_ != nullptr) std::exchange(use_, nullptr)->end();
+}
+
 void Socket::close() noexcept {
+  end_use();
   const SocketView gone = std::exchange(view(), SocketView());
   if (gone.fileno() == closed) return;
   if (gone.backend() != nullptr) {

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include <aster/loop/backend.hpp>
 
+#include <cerrno>
+
 namespace aster::inline v0 {
 
 IoBackend::~IoBackend() = default;
+
+std::int64_t IoBackend::send_file_now(native_socket /*fd*/, native_file /*file*/,
+                                      std::int64_t /*offset*/, std::size_t /*size*/) noexcept {
+  return -EOPNOTSUPP;
+}
 
 }  // namespace aster::inline v0

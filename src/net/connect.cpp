@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "io/connect_race.hpp"
 #include "net/server_state.hpp"
 
 #include <aster/io/resolve.hpp>
@@ -14,88 +15,6 @@
 namespace aster::inline v0 {
 namespace detail {
 namespace {
-
-/// Waits until a socket is connected; closes nothing.
-class ConnectAwaiter final : Waiter, Operation {
- public:
-  using aster_awaiter = void;
-  ConnectAwaiter(IoBackend& backend, native_socket socket, const Address& target) noexcept
-      : Operation([](Operation& operation) noexcept {
-          static_cast<ConnectAwaiter&>(operation).driver_->wake();
-        }),
-        backend_(backend),
-        target_(target) {
-    kind = Kind::connect;
-    fd = socket;
-    address = target_.data();
-    address_size = target_.size();
-  }
-  ~ConnectAwaiter() {
-    if (is_pending()) backend_.reclaim(*this);
-  }
-  [[nodiscard]] bool await_ready() noexcept { return backend_.submit(*this); }
-  template <class Promise>
-  void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
-    driver_ = &driver_of(handle);
-    driver_->suspend(*this);
-  }
-  /// 0 or minus errno.
-  int await_resume() {
-    if (driver_ != nullptr) driver_->check();
-    return static_cast<int>(result);
-  }
-
- private:
-  bool cancel(Driver& driver, std::string& message) noexcept override {
-    // False: over, or about to be: the completion wakes the driver, which throws.
-    if (!is_pending() || !backend_.cancel(*this)) return false;
-    driver.wake_cancelled(message);
-    return true;
-  }
-
-  IoBackend& backend_;
-  Address target_;
-  Driver* driver_ = nullptr;  // Null until it suspends.
-};
-
-/// A socket that is closed unless it is handed on.
-class OwnedSocket {
- public:
-  OwnedSocket(IoBackend& backend, native_socket fd) noexcept : backend_(backend), fd_(fd) {}
-  OwnedSocket(const OwnedSocket&) = delete;
-  OwnedSocket& operator=(const OwnedSocket&) = delete;
-  ~OwnedSocket() {
-    if (owned_) static_cast<void>(backend_.close_socket(fd_));
-  }
-  [[nodiscard]] native_socket get() const noexcept { return fd_; }
-  native_socket release() noexcept {
-    owned_ = false;
-    return fd_;
-  }
-
- private:
-  IoBackend& backend_;
-  native_socket fd_;
-  bool owned_ = true;
-};
-
-[[noreturn]] void fail(std::int64_t result, const std::string& what) {
-  throw_system_error(static_cast<int>(-result), what);
-}
-
-Coroutine<native_socket> connect_to(EventLoop& loop, Address target, std::optional<Address> local) {
-  IoBackend& backend = loop.backend();
-  const std::int64_t opened = backend.open_socket(target.family(), SOCK_STREAM, 0);
-  if (opened < 0) fail(opened, "socket for " + target.str());
-  OwnedSocket socket(backend, static_cast<native_socket>(opened));
-  if (local) {
-    const int bound = backend.bind(socket.get(), local->data(), local->size());
-    if (bound < 0) fail(bound, "bind " + local->str());
-  }
-  const int result = co_await ConnectAwaiter(backend, socket.get(), target);
-  if (result < 0) fail(result, "connect " + target.str());
-  co_return socket.release();
-}
 
 void check_port(const char* call, int port, int lowest) {
   if (port < lowest || port > 65535) {
@@ -136,13 +55,25 @@ struct ConnectPlan {
         limit(options.limit),
         family(options.family),
         all_errors(options.all_errors),
+        stagger(Duration::max()),
+        interleave(options.interleave),
         local_port(options.local_port),
-        local_host(options.local_host) {}
+        local_host(options.local_host) {
+    if (options.interleave < 0) {
+      throw ValueError("open_connection: interleave must not be negative, got " +
+                       std::to_string(options.interleave));
+    }
+    if (!options.happy_eyeballs_delay) return;
+    stagger = options.happy_eyeballs_delay->checked("open_connection");
+    if (interleave == 0) interleave = 1;
+  }
   std::string host;
   int port;
   std::size_t limit;
   int family;
   bool all_errors;
+  Duration stagger;  // Between attempts; `max`: each waits for the end of the one before.
+  int interleave;    // 0: not at all.
   int local_port;
   std::string local_host;
 };
@@ -151,26 +82,26 @@ Coroutine<Connection> open(ConnectPlan plan) {
   EventLoop& loop = get_running_loop();
   std::vector<Address> targets =
       co_await resolve_for("open_connection", plan.host, plan.port, plan.family, false);
-  std::optional<Address> local;
-  if (!plan.local_host.empty() || plan.local_port != 0) {
-    local = Address(plan.local_host.empty() ? "0.0.0.0" : plan.local_host, plan.local_port);
+  if (plan.interleave > 0) {
+    targets = interleaved(std::move(targets), static_cast<std::size_t>(plan.interleave));
   }
-  std::vector<std::exception_ptr> errors;
-  for (const Address& target : targets) {
-    if (local && local->family() != target.family()) continue;
-    try {
-      auto attempt = connect_to(loop, target, local);
-      const native_socket fd = co_await std::move(attempt);
-      StateRef<StreamLink> link = NetService::adopt(loop, fd, plan.limit);
-      co_return Connection(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
-                           StreamAccess::writer(link));
-    } catch (const std::system_error&) {
-      errors.push_back(std::current_exception());
-    }
+  std::vector<Address> locals;
+  if (!plan.local_host.empty()) {
+    locals.emplace_back(plan.local_host, plan.local_port);
+  } else if (plan.local_port != 0) {
+    locals.emplace_back("0.0.0.0", plan.local_port);
+    locals.emplace_back("::", plan.local_port);
   }
+  ConnectRace race(loop, targets, locals, plan.stagger);
+  const native_socket fd = co_await race;
+  if (fd != static_cast<native_socket>(-1)) {
+    StateRef<StreamLink> link = NetService::adopt(loop, fd, plan.limit);
+    co_return Connection(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
+                         StreamAccess::writer(link));
+  }
+  std::vector<std::exception_ptr> errors = race.errors();
   if (errors.empty()) {
-    throw_system_error(EADDRNOTAVAIL,
-                       "open_connection " + plan.host + ": no address of a usable family");
+    throw_system_error(EADDRNOTAVAIL, "open_connection " + plan.host + ": no address");
   }
   throw_all(std::move(errors), plan.host, plan.all_errors);
 }

@@ -43,21 +43,26 @@ std::size_t direction_of(const Operation& operation) noexcept {
     case Operation::Kind::accept:
     case Operation::Kind::recv:
     case Operation::Kind::poll_in:
+    case Operation::Kind::recv_from:
       return reading;
     case Operation::Kind::connect:
     case Operation::Kind::send:
     case Operation::Kind::poll_out:
+    case Operation::Kind::send_to:
       break;
   }
   return writing;
 }
 
 const char* name_of(const Operation& operation) noexcept {
-  constexpr std::array names{"accept", "connect", "recv", "send", "poll_in", "poll_out"};
+  constexpr std::array names{"accept",  "connect",  "recv",      "send",
+                             "poll_in", "poll_out", "recv_from", "send_to"};
   return names.at(static_cast<std::size_t>(operation.kind));
 }
 
 SimCall call_of(const Operation& operation) noexcept {
+  if (operation.kind == Operation::Kind::recv_from) return SimCall::recv;
+  if (operation.kind == Operation::Kind::send_to) return SimCall::send;
   return static_cast<SimCall>(operation.kind);
 }
 
@@ -135,6 +140,7 @@ class SimBackend::Impl {
   void violation(const std::string& text);
 
   std::int64_t attempt(SimSocket& socket, Operation& operation);
+  std::int64_t attempt_accept(SimSocket& socket, Operation& operation);
   std::int64_t attempt_recv(SimSocket& socket, Operation& operation);
   std::int64_t start(SimSocket& socket, Operation& operation);
   bool submit(Operation& operation);
@@ -221,13 +227,16 @@ std::int64_t SimBackend::Impl::attempt(SimSocket& socket, Operation& operation) 
         if (error == ECONNABORTED) network.abort_next(socket);
         return -error;
       }
-      return network.accept(socket);
+      return attempt_accept(socket, operation);
     case Operation::Kind::connect:
       return network.connect_result(socket);
     case Operation::Kind::recv:
+    case Operation::Kind::recv_from:  // Without datagrams: nobody's address.
       if (const int error = scripted_error(call)) return -error;
+      if (operation.kind == Operation::Kind::recv_from) operation.address_size = 0;
       return attempt_recv(socket, operation);
-    case Operation::Kind::send: {
+    case Operation::Kind::send:
+    case Operation::Kind::send_to: {  // TCP does not look at the address.
       if (const int error = scripted_error(call)) return -error;
       const std::string_view piece(operation.data, operation.size);
       return network.send(socket, {&piece, 1});
@@ -240,6 +249,15 @@ std::int64_t SimBackend::Impl::attempt(SimSocket& socket, Operation& operation) 
       return (network.readiness(socket) & Watch::writable) != 0 ? 0 : -EAGAIN;
   }
   return -EINVAL;
+}
+
+std::int64_t SimBackend::Impl::attempt_accept(SimSocket& socket, Operation& operation) {
+  const std::int64_t accepted = network.accept(socket);
+  if (accepted >= 0 && operation.peer != nullptr) {
+    const SimSocket* made = network.find(static_cast<native_socket>(accepted));
+    write_address(made->peer, operation.peer, operation.address_size);
+  }
+  return accepted;
 }
 
 std::int64_t SimBackend::Impl::attempt_recv(SimSocket& socket, Operation& operation) {
@@ -333,10 +351,12 @@ bool SimBackend::Impl::is_ready(const SimSocket& socket, const Operation& operat
     case Operation::Kind::connect:
       return socket.state != SimSocket::State::connecting;
     case Operation::Kind::recv:
+    case Operation::Kind::recv_from:
       return (ready & Watch::readable) != 0 || operation.size == 0 || is_scripted(SimCall::recv);
     case Operation::Kind::poll_in:
       return (ready & Watch::readable) != 0 || is_scripted(SimCall::poll_in);
     case Operation::Kind::send:
+    case Operation::Kind::send_to:
     case Operation::Kind::poll_out:
       return (ready & Watch::writable) != 0 || is_scripted(call_of(operation));
   }

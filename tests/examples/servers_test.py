@@ -49,8 +49,10 @@ class Client:
 
 
 class EchoServer(unittest.TestCase):
+    program = "echo_server"
+
     def test_every_client_gets_its_bytes_back(self):
-        with support.server("echo_server") as (process, port):
+        with support.server(self.program) as (process, port):
             clients = [support.connect(port) for _ in range(50)]
             for number, client in enumerate(clients):
                 client.sendall(b"%d\n" % number * 100)
@@ -64,7 +66,7 @@ class EchoServer(unittest.TestCase):
 
     def test_megabytes_come_back_whole(self):
         data = bytes(range(256)) * 40_000
-        with support.server("echo_server") as (_, port), support.connect(port) as client:
+        with support.server(self.program) as (_, port), support.connect(port) as client:
             sender = threading.Thread(target=lambda: (client.sendall(data),
                                                       client.shutdown(socket.SHUT_WR)))
             sender.start()
@@ -73,7 +75,7 @@ class EchoServer(unittest.TestCase):
             sender.join()
 
     def test_clients_that_stall_reset_or_leave_harm_nobody(self):
-        with support.server("echo_server") as (_, port):
+        with support.server(self.program) as (_, port):
             # Sends and never reads, until the server stops to read.
             staller = support.connect(port)
             staller.setblocking(False)
@@ -98,13 +100,60 @@ class EchoServer(unittest.TestCase):
             staller.close()
 
     def test_ctrl_c_ends_it_with_clients_connected(self):
-        with support.server("echo_server") as (process, port), support.connect(port) as client:
+        with support.server(self.program) as (process, port), support.connect(port) as client:
             client.sendall(b"x")
             self.assertEqual(client.recv(1), b"x")
 
             support.assert_dies_by_sigint(self, process)
 
             self.assertEqual(client.recv(1), b"")
+
+
+class EchoSockets(EchoServer):
+    program = "echo_sockets"
+
+
+class EchoThreads(EchoServer):
+    program = "echo_threads"
+
+
+class EchoBlocking(unittest.TestCase):
+    def test_one_client_after_the_other_gets_its_bytes_back(self):
+        data = bytes(range(256)) * 4000
+        with support.server("echo_blocking") as (process, port):
+            for _ in range(5):
+                with support.connect(port) as client:
+                    sender = threading.Thread(target=lambda: (client.sendall(data),
+                                                              client.shutdown(socket.SHUT_WR)))
+                    sender.start()
+                    with client.makefile("rb") as stream:
+                        self.assertEqual(stream.read(), data)
+                    sender.join()
+            support.assert_dies_by_sigint(self, process)
+
+    def test_a_second_client_waits_for_the_first(self):
+        with support.server("echo_blocking") as (_, port):
+            with support.connect(port) as first, support.connect(port) as second:
+                first.sendall(b"one")
+                self.assertEqual(first.recv(3), b"one")
+                second.sendall(b"two")
+                second.settimeout(0.2)
+                self.assertRaises(TimeoutError, second.recv, 3)
+
+                first.close()
+
+                second.settimeout(support.LIMIT)
+                self.assertEqual(second.recv(3), b"two")
+
+    def test_a_reset_ends_that_client_only(self):
+        with support.server("echo_blocking") as (_, port):
+            first = support.connect(port)
+            first.sendall(b"x")
+            self.assertEqual(first.recv(1), b"x")
+            support.reset(first)
+            with support.connect(port) as second:
+                second.sendall(b"y")
+                self.assertEqual(second.recv(1), b"y")
 
 
 class ChatServer(unittest.TestCase):

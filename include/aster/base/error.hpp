@@ -79,6 +79,14 @@ class ASTER_API LookupError : public Error {
   ~LookupError() override;
 };
 
+/// There is nothing, or already something, under a key: a descriptor that no selector
+/// knows, or one that is registered twice.
+class ASTER_API KeyError : public LookupError {
+ public:
+  using LookupError::LookupError;
+  ~KeyError() override;
+};
+
 /// A call that is not possible in the present state: loop closed, loop already
 /// running, no running loop, coroutine awaited twice.
 class ASTER_API RuntimeError : public Error {

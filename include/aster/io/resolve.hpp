@@ -67,7 +67,8 @@ struct NameInfo {
 ///
 /// A numeric host is answered at once; a name by a thread of the loop's own
 /// resolver pool (at most 4), so that neither the loop nor the default executor
-/// waits for a slow name server. Cancelling abandons the look-up.
+/// waits for a slow name server; or without threads, by c-ares, when the library was
+/// built with `ASTER_WITH_CARES`. Cancelling abandons the look-up.
 ///
 /// Throws at the call: ValueError for a name that is empty, longer than 253
 /// characters or holds a NUL, and for an impossible port. The future fails with
@@ -99,6 +100,17 @@ struct AddressQuery {
   GetaddrinfoOptions options;
 };
 
+/// Looks names up in the loop's own thread; c-ares, where the library was built with it.
+class ASTER_API AsyncResolver {
+ public:
+  AsyncResolver() noexcept = default;
+  AsyncResolver(const AsyncResolver&) = delete;
+  AsyncResolver& operator=(const AsyncResolver&) = delete;
+  virtual ~AsyncResolver();
+  [[nodiscard]] virtual Future<std::vector<AddressInfo>> getaddrinfo(const AddressQuery& query) = 0;
+  [[nodiscard]] virtual Future<NameInfo> getnameinfo(const Address& address, int flags) = 0;
+};
+
 /// A loop's resolver: its pool, and for tests its table of hosts.
 class ASTER_API ResolverService final : public EventLoop::Service {
  public:
@@ -117,6 +129,10 @@ class ASTER_API ResolverService final : public EventLoop::Service {
   void use_hosts_only() noexcept { hosts_only_ = true; }
   /// Replaces what asks the system for names.
   void set_lookup(Lookup lookup);
+  /// Replaces what looks names up without threads; null: threads do it.
+  void set_async_resolver(std::unique_ptr<AsyncResolver> resolver) noexcept {
+    async_ = std::move(resolver);
+  }
 
   [[nodiscard]] Future<std::vector<AddressInfo>> getaddrinfo(AddressQuery query);
   [[nodiscard]] Future<NameInfo> getnameinfo(const Address& address, int flags);
@@ -137,6 +153,7 @@ class ASTER_API ResolverService final : public EventLoop::Service {
   std::shared_ptr<const Lookup> lookup_;
   std::shared_ptr<Running> running_;
   std::unique_ptr<ThreadPoolExecutor> pool_;  // Made at the first name.
+  std::unique_ptr<AsyncResolver> async_;      // Asked instead of threads, unless null.
 };
 
 }  // namespace detail

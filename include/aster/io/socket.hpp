@@ -14,6 +14,12 @@
 
 namespace aster::inline v0 {
 
+struct Accepted;
+
+namespace detail {
+class SocketUse;
+}
+
 /// A look at a socket that somebody else owns: its addresses and options. What
 /// `Server::sockets()` gives. Copies freely and never closes anything; valid
 /// while the owner keeps the socket open.
@@ -68,9 +74,12 @@ class ASTER_API SocketView {
 ///     listener.listen(128);
 ///     Accepted accepted = co_await loop.sock_accept(listener);
 ///
-/// Movable. Before it closes, operations on it must be over and `add_reader` and
-/// `add_writer` undone. A socket of a back end must go before the back end.
-/// Failures throw `std::system_error`: "bind 127.0.0.1:80: Permission denied".
+/// Movable. Before it closes, `add_reader` and `add_writer` must be undone; a `sock_*`
+/// operation that is under way fails with EBADF. A socket of a back end must go
+/// before the back end. From its first `sock_*` operation on a socket belongs to that
+/// loop and its thread, until it is closed or the loop is; `release` and `adopt` take
+/// it to another. Failures throw `std::system_error`: "bind 127.0.0.1:80: Permission
+/// denied".
 class ASTER_API Socket : public SocketView {
  public:
   /// A closed one.
@@ -84,12 +93,15 @@ class ASTER_API Socket : public SocketView {
   [[nodiscard]] static Socket adopt(native_socket fd, IoBackend* backend = nullptr);
 
   /// Leaves a closed one behind.
-  Socket(Socket&& other) noexcept : SocketView(std::exchange(other.view(), SocketView())) {}
+  Socket(Socket&& other) noexcept
+      : SocketView(std::exchange(other.view(), SocketView())),
+        use_(std::exchange(other.use_, nullptr)) {}
   /// Closes the present one first.
   Socket& operator=(Socket&& other) noexcept {
     if (this != &other) {
       close();
       view() = std::exchange(other.view(), SocketView());
+      use_ = std::exchange(other.use_, nullptr);
     }
     return *this;
   }
@@ -104,19 +116,43 @@ class ASTER_API Socket : public SocketView {
   /// The loop's functions want it non-blocking, as it is from birth. A back end's
   /// sockets cannot be made blocking (EOPNOTSUPP).
   void setblocking(bool blocking);
+  /// Whether it is blocking.
+  [[nodiscard]] bool getblocking() const;
+
+  // The system's own calls, without a loop: they wait on a blocking socket, and fail
+  // with EAGAIN on another. Not for a back end's sockets (EOPNOTSUPP). A task uses the
+  // loop's functions of these names.
+
+  /// Takes a connection, which is blocking when this is; see io/sock.hpp.
+  [[nodiscard]] Accepted accept();
+  /// Connects to `address`; on a socket that is not blocking it may be EINPROGRESS.
+  void connect(const Address& address);
+  /// At most `size` bytes; "" at the end of the stream.
+  [[nodiscard]] std::string recv(std::size_t size);
+  /// Sends what goes; the number of bytes.
+  std::size_t send(std::string_view data);
+  /// Sends all of it; after an error nobody knows how much was sent.
+  void sendall(std::string_view data);
 
   /// Closes it; nothing when it is closed. An error of the system cannot be
   /// acted on, the descriptor is gone all the same, and so is not reported.
   void close() noexcept;
   /// True once it was closed, released or moved away.
   [[nodiscard]] bool is_closed() const noexcept { return fd_ == closed; }
-  /// Gives the descriptor away without closing it.
+  /// Gives the descriptor away without closing it. Bytes that a cancelled receive has
+  /// left behind are lost.
   [[nodiscard]] native_socket release() noexcept {
+    end_use();
     return std::exchange(view(), SocketView()).fileno();
   }
 
  private:
+  friend class detail::SocketUse;
   SocketView& view() noexcept { return *this; }
+  void require_system(const char* call) const;
+  void end_use() noexcept;
+
+  detail::SocketUse* use_ = nullptr;  // Owned; null until the first sock_* operation.
 };
 
 }  // namespace aster::inline v0

@@ -157,6 +157,11 @@ class ASTER_API IoBackend {
   /// The same for several pieces, as one call.
   virtual std::int64_t send_now(native_socket fd,
                                 std::span<const std::string_view> pieces) noexcept = 0;
+  /// Sends at most `size` bytes of `file`, from `offset` on, without copying them
+  /// through the process: the number of bytes, 0 at the end of the file, or minus
+  /// errno (-EAGAIN when nothing goes). -EOPNOTSUPP where that cannot be done.
+  virtual std::int64_t send_file_now(native_socket fd, native_file file, std::int64_t offset,
+                                     std::size_t size) noexcept;
   /// Ends the writing half.
   virtual int shutdown_write(native_socket fd) noexcept = 0;
 

@@ -13,10 +13,13 @@
 #include <aster/task/task.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <source_location>
+#include <span>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <type_traits>
@@ -29,9 +32,14 @@ namespace aster::inline v0 {
 
 class Address;
 class Executor;
+class Socket;
+struct Accepted;
 struct AddressInfo;
 struct GetaddrinfoOptions;
 struct NameInfo;
+struct ReceivedFrom;
+struct ReceivedIntoFrom;
+struct SendfileOptions;
 
 /// Options of a loop.
 struct LoopOptions {
@@ -236,6 +244,65 @@ class ASTER_API EventLoop {
   bool remove_reader(native_socket fd);
   /// The same for writing.
   bool remove_writer(native_socket fd);
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  void add_reader(const T& object, Function<void()> callback) {
+    add_reader(object.fileno(), std::move(callback));
+  }
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  void add_writer(const T& object, Function<void()> callback) {
+    add_writer(object.fileno(), std::move(callback));
+  }
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  bool remove_reader(const T& object) {
+    return remove_reader(object.fileno());
+  }
+  /// The same for an object with a descriptor.
+  template <has_fileno T>
+  bool remove_writer(const T& object) {
+    return remove_writer(object.fileno());
+  }
+
+  // Sockets (io/sock.hpp) --------------------------------------------------------
+
+  /// Waits for a connection to a listening socket: the counterpart of
+  /// loop.sock_accept. Cancelled in the turn in which one came, it keeps that for the
+  /// next `sock_accept`.
+  Coroutine<Accepted> sock_accept(Socket& socket);
+  /// Connects to a numeric address or path; "sock_connect 127.0.0.1:80: Connection
+  /// refused".
+  Coroutine<> sock_connect(Socket& socket, Address address);
+  /// Looks `host` up, for the socket's family, and connects to its first address.
+  Coroutine<> sock_connect(Socket& socket, std::string_view host, int port);
+  /// Receives at most `size` bytes, as soon as there are any; "" at the end of the
+  /// stream.
+  Coroutine<std::string> sock_recv(Socket& socket, std::size_t size);
+  /// The same into `buffer`, which must outlive the await; the number of bytes.
+  Coroutine<std::size_t> sock_recv_into(Socket& socket, std::span<char> buffer);
+  /// One datagram, cut to `size` bytes, and its sender.
+  Coroutine<ReceivedFrom> sock_recvfrom(Socket& socket, std::size_t size);
+  /// The same into the first `size` bytes of `buffer`, which must outlive the await;
+  /// 0: into all of it.
+  Coroutine<ReceivedIntoFrom> sock_recvfrom_into(Socket& socket, std::span<char> buffer,
+                                                 std::size_t size = 0);
+  /// Sends all of `data`, which must outlive the await. After an error or a
+  /// cancellation nobody knows how much was sent.
+  Coroutine<> sock_sendall(Socket& socket, std::string_view data);
+  /// Sends one datagram; the number of bytes sent. `data` must outlive the await.
+  Coroutine<std::size_t> sock_sendto(Socket& socket, std::string_view data, Address address);
+  /// Sends `count` bytes of `file` from `offset` on, or all that follow, over a stream
+  /// socket, in the kernel where it can; the number of bytes sent. The file's position
+  /// is behind what was sent afterwards, also after an error. ValueError for a
+  /// negative offset, a count of 0 and other kinds of sockets.
+  Coroutine<std::size_t> sock_sendfile(Socket& socket, native_file file, std::int64_t offset = 0,
+                                       std::optional<std::size_t> count = {});
+  /// The same; without `options.fallback` it is a SendfileNotAvailableError when the
+  /// kernel cannot.
+  Coroutine<std::size_t> sock_sendfile(Socket& socket, native_file file, std::int64_t offset,
+                                       std::optional<std::size_t> count,
+                                       const SendfileOptions& options);
 
   // Executors (executor/executor.hpp) -----------------------------------------------
 
@@ -342,6 +409,9 @@ class ASTER_API EventLoop {
   [[nodiscard]] IoBackend& backend() const;
   /// Marks a descriptor as a transport's (FD-5), or no longer.
   void set_transport_fd(native_socket fd, bool owned);
+  /// ValueError for a negative descriptor, RuntimeError for a transport's; both
+  /// begin with `call`.
+  void check_descriptor(native_socket fd, const char* call) const;
 
  protected:
   /// The loop has waited because nothing was ready.
@@ -354,6 +424,9 @@ class ASTER_API EventLoop {
   friend class Runner;
   class AsyncGens;
   struct FdEntry;
+  struct DeleteFdEntry {
+    ASTER_API void operator()(FdEntry* entry) const noexcept;
+  };
   class FdCallback;
   class StopOnDone;
   class Running;
@@ -413,7 +486,7 @@ class ASTER_API EventLoop {
   [[nodiscard]] bool poll_is_due() noexcept;
   [[nodiscard]] Duration time_to_next_timer() noexcept;
   FdEntry& fd_entry(native_socket fd, const char* call);
-  bool update_watch(FdEntry& entry, const char* call);
+  void drop_fd_callbacks() noexcept;
   void set_fd_callback(native_socket fd, unsigned event, Function<void()> callback);
   bool remove_fd_callback(native_socket fd, unsigned event);
   Service*& service_slot(std::type_index type);
@@ -432,7 +505,7 @@ class ASTER_API EventLoop {
   std::unique_ptr<AsyncGens> asyncgens_;
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
   TaskFactory task_factory_;
-  std::unordered_map<native_socket, std::unique_ptr<FdEntry>> fds_;  // Watched by the user.
+  std::unordered_map<native_socket, std::unique_ptr<FdEntry, DeleteFdEntry>> fds_;  // The user's.
   std::vector<bool> transport_fds_;
   std::vector<std::unique_ptr<Service>> services_;  // In order of creation.
   std::vector<std::pair<std::type_index, Service*>> service_index_;

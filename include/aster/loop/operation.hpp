@@ -3,6 +3,7 @@
 
 #include <aster/base/config.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -12,9 +13,20 @@ namespace aster::inline v0 {
 /// A socket of the system; what `fileno()` gives and `add_reader` takes.
 #if defined(_WIN32)
 using native_socket = std::uintptr_t;
+/// An open file of the system; what `sock_sendfile` takes.
+using native_file = void*;
 #else
+/// A socket of the system; what `fileno()` gives and `add_reader` takes.
 using native_socket = int;
+/// An open file of the system; what `sock_sendfile` takes.
+using native_file = int;
 #endif
+
+/// Something with a descriptor: `Socket`, `SocketView` …
+template <class T>
+concept has_fileno = requires(const T& object) {
+  { object.fileno() } -> std::convertible_to<native_socket>;
+};
 
 /// One request to a back end: "receive into these bytes", "accept one
 /// connection". Completion-shaped: whoever submits it is told once, by
@@ -33,7 +45,8 @@ class Operation {
  public:
   /// What is asked for.
   enum class Kind : std::uint8_t {
-    /// `result` is the accepted socket (non-blocking, close-on-exec).
+    /// `result` is the accepted socket (non-blocking, close-on-exec); its peer's
+    /// address goes to `peer`.
     accept,
     /// Connects to `address`/`address_size`; `result` is 0.
     connect,
@@ -48,6 +61,11 @@ class Operation {
     poll_in,
     /// Waits until `fd` can be written (or has failed or hung up); `result` is 0.
     poll_out,
+    /// As `recv` with `data`, and tells from whom: for datagrams. The sender's address
+    /// goes to `peer`; of a datagram that is larger than `size` the rest is lost.
+    recv_from,
+    /// As `send`, to `address`: for datagrams.
+    send_to,
   };
 
   using Complete = void (*)(Operation&) noexcept;
@@ -78,8 +96,9 @@ class Operation {
 
   char* data = nullptr;            ///< `send` only reads it.
   std::size_t size = 0;            ///< Bytes at `data`; with lent buffers the most wanted.
-  const void* address = nullptr;   ///< `connect`: a sockaddr, owned by the submitter.
-  std::uint32_t address_size = 0;  ///< `connect`: its size in bytes.
+  const void* address = nullptr;   ///< `connect`, `send_to`: a sockaddr, the submitter's.
+  void* peer = nullptr;            ///< `accept`, `recv_from`: room for a sockaddr, or null.
+  std::uint32_t address_size = 0;  ///< Size of `address`, or room at `peer` and then its size.
 
   // The back end's own.
   Operation* next = nullptr;

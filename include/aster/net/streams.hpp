@@ -42,6 +42,13 @@ struct ConnectOptions {
   /// The local address to connect from, numeric; empty: the system's choice.
   std::string_view local_host = {};
   int local_port = 0;
+  /// Happy eyeballs (RFC 8305): begins the next attempt when the one before has not
+  /// ended after this time (250 ms is usual), and takes the first that succeeds. Empty:
+  /// one attempt after the other.
+  std::optional<Delay> happy_eyeballs_delay = {};
+  /// Takes so many addresses of the first family, then one of each in turn. 0: the
+  /// resolver's order, or 1 with happy eyeballs.
+  int interleave = 0;
   std::source_location source = std::source_location::current();
 };
 
@@ -52,10 +59,10 @@ struct ConnectOptions {
 ///     std::string answer = co_await c.reader.readline();
 ///
 /// A host with several addresses is tried address by address, in the resolver's
-/// order. When all fail: the error, when it is one or all are alike, else one
-/// `std::system_error` that lists them. ValueError for an empty or over-long host
-/// and a port outside 1 to 65535; a failed look-up is a `std::system_error` of
-/// `gai_category()`. Cancelling it closes the socket.
+/// order, or staggered; see `ConnectOptions`. When all fail: the error, when it is one or all are
+/// alike, else one `std::system_error` that lists them. ValueError for an empty or over-long host,
+/// a port outside 1 to 65535 and a negative `interleave`; a failed look-up is a `std::system_error`
+/// of `gai_category()`. Cancelling it closes the socket.
 [[nodiscard]] ASTER_API Coroutine<Connection> open_connection(std::string_view host, int port,
                                                               ConnectOptions options = {});
 

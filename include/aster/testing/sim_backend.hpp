@@ -40,7 +40,8 @@ struct SimOptions {
 };
 
 /// What can be made to fail by `SimBackend::fail_next`. The first six are the
-/// kinds of `Operation`; `send` covers `send_now` as well.
+/// kinds of `Operation`; `recv` covers `recv_from`, `send` covers `send_to` and
+/// `send_now` as well.
 enum class SimCall : std::uint8_t {
   accept,
   connect,

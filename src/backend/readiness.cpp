@@ -380,8 +380,7 @@ bool Readiness::attempt_recv_from(Entry& entry, Operation& operation) noexcept {
   const std::int64_t result =
       sys::uninterrupted([&] { return sys::recvmsg(operation.fd, &message); });
   if (would_block(result)) {
-    entry.maybe_readable = false;
-    entry.short_read_proves_nothing = false;
+    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
     return false;
   }
   if (result >= 0) operation.address_size = message.msg_namelen;
@@ -398,7 +397,7 @@ bool Readiness::attempt_send_to(Entry& entry, Operation& operation) noexcept {
   message.msg_iovlen = 1;
   operation.result = sys::uninterrupted([&] { return sys::sendmsg(operation.fd, &message); });
   if (!would_block(operation.result)) return true;
-  entry.maybe_writable = false;
+  entry.clear(Entry::maybe_writable);
   return false;
 }
 

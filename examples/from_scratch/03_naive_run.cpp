@@ -30,17 +30,20 @@ void run(std::vector<Coroutine> coroutines) {
     Clock::time_point wake_up;
     Coroutine coroutine;
   };
-  std::vector<Sleeper> sleepers;
-  for (Coroutine& coroutine : coroutines) sleepers.push_back({Clock::now(), std::move(coroutine)});
+  std::vector<Sleeper> sleepers;  // Sorted by wake-up time.
+  auto add = [&](Sleeper sleeper) {
+    auto earlier = [](const Sleeper& a, const Sleeper& b) { return a.wake_up < b.wake_up; };
+    auto place = std::upper_bound(sleepers.begin(), sleepers.end(), sleeper, earlier);
+    sleepers.insert(place, std::move(sleeper));
+  };
+  for (Coroutine& coroutine : coroutines) add({Clock::now(), std::move(coroutine)});
 
   while (!sleepers.empty()) {
-    std::stable_sort(sleepers.begin(), sleepers.end(),
-                     [](const Sleeper& a, const Sleeper& b) { return a.wake_up < b.wake_up; });
     Sleeper next = std::move(sleepers.front());
     sleepers.erase(sleepers.begin());
     std::this_thread::sleep_until(next.wake_up);
     if (auto event = next.coroutine.try_next()) {
-      sleepers.push_back({Clock::now() + event->time, std::move(next.coroutine)});
+      add({Clock::now() + event->time, std::move(next.coroutine)});
     }
   }
 }

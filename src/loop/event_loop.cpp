@@ -11,14 +11,14 @@
 // cycle counter, so that a chain of callbacks costs nanoseconds; the price is
 // that I/O and timers may be noticed up to 61 turns or 50 µs of work late.
 #include "base/cycles.hpp"
+#include "base/debug_text.hpp"
+#include "coro/never_awaited.hpp"
 #include "loop/asyncgens.hpp"
 
 #include <aster/base/log.hpp>
 #include <aster/loop/event_loop.hpp>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -43,13 +43,9 @@ void count_forks() {
       detail::fork_count.fetch_add(1, std::memory_order_relaxed);
       detail::running_scheduler() = nullptr;
       detail::asyncgen_hooks() = nullptr;
+      detail::never_awaited() = {};
     });
   });
-}
-
-bool debug_by_environment() noexcept {
-  const char* value = std::getenv("ASTER_DEBUG");
-  return value != nullptr && *value != '\0' && std::strcmp(value, "0") != 0;
 }
 
 }  // namespace
@@ -112,9 +108,13 @@ void Scheduler::call_exception_handler(const ExceptionContext& context) {
 /// A reader or writer: queued once a turn while its descriptor is ready.
 class EventLoop::FdCallback final : public detail::Runnable {
  public:
-  explicit FdCallback(EventLoop& loop, Function<void()>&& function)
+  FdCallback(EventLoop& loop, native_socket fd, unsigned event, Function<void()>&& function,
+             const std::source_location& source)
       : Runnable(&ops),
         loop_(loop),
+        fd_(fd),
+        event_(event),
+        source_(source),
         context_(loop.scheduler_->current_context()),
         function_(std::move(function)),
         made_at_(loop.poll_count_) {}
@@ -159,7 +159,8 @@ class EventLoop::FdCallback final : public detail::Runnable {
       throw;
     } catch (...) {
       self.loop_.call_exception_handler(
-          {"Exception in callback of a descriptor", std::current_exception(), {}, {}, {}});
+          {"Exception in callback of a descriptor", std::current_exception(), {}, self.text(),
+           self.source_});
     }
   }
 
@@ -169,7 +170,18 @@ class EventLoop::FdCallback final : public detail::Runnable {
     if (self.removed_) delete &self;
   }
 
+  static std::string describe(const Runnable& node) {
+    return static_cast<const FdCallback&>(node).text();
+  }
+  [[nodiscard]] std::string text() const {
+    return (event_ == Watch::readable ? "<Reader fd=" : "<Writer fd=") + std::to_string(fd_) +
+           " made at " + detail::short_place(source_) + ">";
+  }
+
   EventLoop& loop_;
+  native_socket fd_;
+  unsigned event_;
+  std::source_location source_;
   detail::ContextSlot context_;
   Function<void()> function_;
   std::uint64_t made_at_;  // The loop's poll_count_ then.
@@ -178,7 +190,8 @@ class EventLoop::FdCallback final : public detail::Runnable {
   bool removed_ = false;
 };
 
-const detail::RunnableOps EventLoop::FdCallback::ops{&FdCallback::run, &FdCallback::drop};
+const detail::RunnableOps EventLoop::FdCallback::ops{&FdCallback::run, &FdCallback::drop,
+                                                     &FdCallback::describe};
 
 struct EventLoop::FdEntry final : Watch {
   explicit FdEntry(native_socket descriptor) noexcept
@@ -220,12 +233,13 @@ EventLoop::FdEntry& EventLoop::fd_entry(native_socket fd, const char* call) {
   return *found->second;
 }
 
-void EventLoop::set_fd_callback(native_socket fd, unsigned event, Function<void()> callback) {
+void EventLoop::set_fd_callback(native_socket fd, unsigned event, Function<void()> callback,
+                                const std::source_location& source) {
   const char* call = event == Watch::readable ? "add_reader" : "add_writer";
   scheduler_->require_open(call);
   if (!callback) throw ValueError(std::string(call) + ": empty callback");
   FdEntry& entry = fd_entry(fd, call);
-  auto* fresh = new FdCallback(*this, std::move(callback));
+  auto* fresh = new FdCallback(*this, fd, event, std::move(callback), source);
   FdCallback* former = std::exchange(entry.slot(event), fresh);
   const int result = backend_->set_watch(fd, entry.events(), entry);
   if (result < 0) {
@@ -251,11 +265,13 @@ bool EventLoop::remove_fd_callback(native_socket fd, unsigned event) {
   return true;
 }
 
-void EventLoop::add_reader(native_socket fd, Function<void()> callback) {
-  set_fd_callback(fd, Watch::readable, std::move(callback));
+void EventLoop::add_reader(native_socket fd, Function<void()> callback,
+                           std::source_location source) {
+  set_fd_callback(fd, Watch::readable, std::move(callback), source);
 }
-void EventLoop::add_writer(native_socket fd, Function<void()> callback) {
-  set_fd_callback(fd, Watch::writable, std::move(callback));
+void EventLoop::add_writer(native_socket fd, Function<void()> callback,
+                           std::source_location source) {
+  set_fd_callback(fd, Watch::writable, std::move(callback), source);
 }
 bool EventLoop::remove_reader(native_socket fd) { return remove_fd_callback(fd, Watch::readable); }
 bool EventLoop::remove_writer(native_socket fd) { return remove_fd_callback(fd, Watch::writable); }
@@ -276,7 +292,7 @@ EventLoop::Service::~Service() = default;
 EventLoop::EventLoop(LoopOptions options) : EventLoop(make_backend(options.backend), options) {}
 
 EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
-    : scheduler_(new Scheduler(*this)), backend_(std::move(backend)) {
+    : scheduler_(new Scheduler(*this)), backend_(std::move(backend)), source_(options.source) {
   count_forks();
   generation_ = detail::fork_count.load(std::memory_order_relaxed);
   try {
@@ -286,13 +302,13 @@ EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
     scheduler_->release_reference();
     throw;
   }
-  backend_->deliver_in_turn(scheduler_->ready_, scheduler_->batch_);
-  set_debug(options.debug.value_or(debug_by_environment()));
+  backend_->deliver_in_turn(scheduler_->ready_, scheduler_->batch_, scheduler_->debug_);
+  set_debug(options.debug.value_or(detail::debug_by_environment()));
 }
 
 EventLoop::~EventLoop() {
   if (!is_closed()) {
-    if (get_debug()) detail::log_warning("unclosed event loop destroyed");
+    if (get_debug()) warn_unclosed();
     ASTER_ASSERT(!running_);
     close();
   }
@@ -382,6 +398,7 @@ class EventLoop::Running {
     detail::running_scheduler() = loop_.scheduler_;
     loop_.scheduler_->context_cell_ = &detail::context_cell();
     detail::asyncgen_hooks() = loop_.asyncgens_.get();
+    detail::never_awaited().tell = &tell_never_awaited;
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -392,6 +409,7 @@ class EventLoop::Running {
     loop_.scheduler_->context_cell_ = nullptr;
     detail::running_scheduler() = nullptr;
     detail::asyncgen_hooks() = nullptr;
+    detail::never_awaited() = {};
   }
 
  private:
@@ -560,6 +578,9 @@ void EventLoop::run_ready() {
   last_turn_ran_ = !scheduler_->ready_.empty();
   batch.append(scheduler_->ready_);
   try {
+    if (scheduler_->debug_) [[unlikely]] {
+      while (!batch.empty()) run_timed(batch.pop());
+    }
     while (!batch.empty()) batch.pop().run();
   } catch (...) {
     scheduler_->ready_.prepend(batch);  // A later run goes on with them (ORD-39).

@@ -137,7 +137,8 @@ struct ConnectPlan {
         family(options.family),
         all_errors(options.all_errors),
         local_port(options.local_port),
-        local_host(options.local_host) {}
+        local_host(options.local_host),
+        source(options.source) {}
   std::string host;
   int port;
   std::size_t limit;
@@ -145,6 +146,7 @@ struct ConnectPlan {
   bool all_errors;
   int local_port;
   std::string local_host;
+  std::source_location source;
 };
 
 Coroutine<Connection> open(ConnectPlan plan) {
@@ -161,7 +163,7 @@ Coroutine<Connection> open(ConnectPlan plan) {
     try {
       auto attempt = connect_to(loop, target, local);
       const native_socket fd = co_await std::move(attempt);
-      StateRef<StreamLink> link = NetService::adopt(loop, fd, plan.limit);
+      StateRef<StreamLink> link = NetService::adopt(loop, fd, plan.limit, plan.source);
       co_return Connection(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
                            StreamAccess::writer(link));
     } catch (const std::system_error&) {

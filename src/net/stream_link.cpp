@@ -385,7 +385,7 @@ StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::s
   static_cast<void>(backend.set_option(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
   made->read_addresses();
   log_event(loop.scheduler(), [made, &source] {
-    return "connection from " + made->local().str() + " to " + made->peer().str() + " made at " +
+    return "connection to " + made->peer().str() + " made, from " + made->local().str() + ", at " +
            short_place(source);
   });
   return StateRef<StreamLink>(made);

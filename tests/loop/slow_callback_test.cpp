@@ -202,13 +202,14 @@ TEST_F(SlowCallback, ACallbackThatFailsIsTimedToo) {  // DBG-3
 }
 
 class SlowDelivery : public SlowCallback, public ::testing::WithParamInterface<Backend> {};
-INSTANTIATE_TEST_SUITE_P(Backends, SlowDelivery, ::testing::ValuesIn(backends_available()),
-                         support::backend_name);
+ASTER_ON_EACH_BACKEND(SlowDelivery);
 
 TEST_P(SlowDelivery, WhatAnEventWakesIsTimedOnItsOwn) {  // DBG-3
   EventLoop real({.backend = GetParam(), .debug = true});
-  auto main = []() -> Coroutine<> {
-    auto served = [](StreamReader reader, StreamWriter writer) -> Coroutine<> {
+  Event reads;
+  auto main = [&]() -> Coroutine<> {
+    auto served = [&](StreamReader reader, StreamWriter writer) -> Coroutine<> {
+      reads.set();
       const std::string text = co_await reader.readexactly(1);
       work(300ms);
       writer.write(text);
@@ -218,6 +219,7 @@ TEST_P(SlowDelivery, WhatAnEventWakesIsTimedOnItsOwn) {  // DBG-3
     Server server = co_await start_server(served, "127.0.0.1", 0);
     const int port = server.sockets().front().getsockname().port();
     Connection client = co_await open_connection("127.0.0.1", port);
+    co_await reads.wait();
     client.writer.write("x");
     static_cast<void>(co_await client.reader.readexactly(1));
     client.writer.close();

@@ -32,8 +32,8 @@ TEST_P(NetDebug, TheLifeOfAConnectionIsLogged) {  // DBG-8
   net.loop().set_debug(false);
 
   EXPECT_TRUE(logged.contains("serving on 127.0.0.1:")) << logged.text();
-  EXPECT_TRUE(logged.contains("connection from 127.0.0.1:")) << logged.text();
-  EXPECT_TRUE(logged.contains(" made at net_fixture.hpp:")) << logged.text();
+  EXPECT_TRUE(logged.contains("connection to 127.0.0.1:")) << logged.text();
+  EXPECT_TRUE(logged.contains(" made, from 127.0.0.1:")) << logged.text();
   EXPECT_TRUE(logged.contains(" lost")) << logged.text();
 }
 
@@ -61,13 +61,18 @@ TEST_P(NetDebug, AConnectionOpenWhenTheLoopClosesIsWarnedOf) {  // DBG-9
 TEST_P(NetDebug, ADroppedWriterIsNamedWithThePlaceThatMadeIt) {  // DBG-9, ST-22
   net.loop().set_debug(true);
   run([]() -> Coroutine<> {
-    Pair pair = co_await connected_pair();
-    pair.server.writer.close();
+    Listening listening;
+    co_await listening.start();
+    const Connection client = co_await open_connection("127.0.0.1", listening.port());
+    Connection accepted = co_await listening.accept();
+    accepted.writer.close();
+    listening.server().close();
   }());
   net.loop().set_debug(false);
+  const std::string place = "debug_test.cpp:" + std::to_string(__LINE__ - 6);
 
   EXPECT_TRUE(logged.contains("unclosed StreamWriter of a connection to 127.0.0.1:"));
-  EXPECT_TRUE(logged.contains("net_fixture.hpp:")) << logged.text();
+  EXPECT_TRUE(logged.contains(place)) << logged.text();
 }
 
 }  // namespace

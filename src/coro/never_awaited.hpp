@@ -10,8 +10,8 @@ namespace aster::inline v0::detail {
 /// Who is told of coroutines that are dropped without having been awaited.
 struct NeverAwaited {
   /// `definition`: of the coroutine. `called_from`: an address in what called it, or null.
-  void (*tell)(const std::source_location& definition, const void* called_from) noexcept =
-      &without_loop;
+  void (*tell)(const std::source_location& definition,
+               const void* called_from) noexcept = &without_loop;
 
   /// While no loop runs in the thread: the log, when `ASTER_DEBUG` is set.
   static void without_loop(const std::source_location& definition,

@@ -158,9 +158,11 @@ class EventLoop::FdCallback final : public detail::Runnable {
     } catch (const BaseError&) {
       throw;
     } catch (...) {
-      self.loop_.call_exception_handler(
-          {"Exception in callback of a descriptor", std::current_exception(), {}, self.text(),
-           self.source_});
+      self.loop_.call_exception_handler({"Exception in callback of a descriptor",
+                                         std::current_exception(),
+                                         {},
+                                         self.text(),
+                                         self.source_});
     }
   }
 

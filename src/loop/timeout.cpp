@@ -98,8 +98,8 @@ void Timeout::end(const std::exception_ptr& error) {
 std::string to_string(const Timeout& timeout) {
   std::string text = "<Timeout [" + std::string(timeout.state()) + "]";
   if (timeout.state_ == Timeout::State::active) {
-    text += " when=" +
-            (timeout.when_ ? detail::seconds(timeout.when_->time_since_epoch()) : "none");
+    text +=
+        " when=" + (timeout.when_ ? detail::seconds(timeout.when_->time_since_epoch()) : "none");
   }
   return text + ">";
 }

@@ -53,7 +53,9 @@ TEST(Debug, AClosedLoopIsNotWarnedOf) {  // DBG-9
 
 TEST(Debug, WithoutItNothingIsSaidOfAnUnclosedLoop) {  // DBG-10
   const Logged logged;
-  { const EventLoop loop({.debug = false}); }
+  {
+    const EventLoop loop({.debug = false});
+  }
 
   EXPECT_EQ(logged.text(), "");
 }

@@ -23,9 +23,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 constexpr unsigned definition_first = __LINE__ + 1;
-Coroutine<int> forgotten(int value) {
-  co_return value;
-}
+Coroutine<int> forgotten(int value) { co_return value; }
 constexpr unsigned definition_last = __LINE__ - 1;
 
 struct NeverAwaited : ::testing::Test {
@@ -46,7 +44,9 @@ TEST_F(NeverAwaited, TheHandlerIsToldTheCoroutinesNameAndDefinition) {  // CORO-
 
   ASSERT_EQ(reports.messages.size(), 1U);
   EXPECT_EQ(reports.messages[0],
-            "coroutine '" + detail::function_name(std::string(reports.contexts[0].source->function_name())) + "' was never awaited");
+            "coroutine '" +
+                detail::function_name(std::string(reports.contexts[0].source->function_name())) +
+                "' was never awaited");
   const std::optional<std::source_location> place = reports.contexts[0].source;
   ASSERT_TRUE(place.has_value());
   EXPECT_THAT(place->file_name(), EndsWith("never_awaited_test.cpp"));
@@ -174,7 +174,9 @@ TEST_F(NeverAwaited, ABaseErrorOfTheHandlerDoesNotLeaveTheDestructor) {
   bool went_on = false;
 
   inside([&] {
-    { auto dropped = forgotten(1); }
+    {
+      auto dropped = forgotten(1);
+    }
     went_on = true;
   });
 
@@ -185,9 +187,13 @@ TEST_F(NeverAwaited, ABaseErrorOfTheHandlerDoesNotLeaveTheDestructor) {
 TEST(NeverAwaitedWithoutLoop, IsLoggedWhenTheEnvironmentAsksForDebugMode) {  // DBG-1
   const support::Logged logged;
   ASSERT_EQ(::setenv("ASTER_DEBUG", "1", 1), 0);
-  { auto dropped = forgotten(1); }
+  {
+    auto dropped = forgotten(1);
+  }
   ASSERT_EQ(::setenv("ASTER_DEBUG", "0", 1), 0);
-  { auto dropped = forgotten(1); }
+  {
+    auto dropped = forgotten(1);
+  }
   ASSERT_EQ(::unsetenv("ASTER_DEBUG"), 0);
 
   const std::string text = logged.text();

@@ -64,8 +64,8 @@ TEST_F(SlowCallback, ACallbackIsNamedByTheCallThatQueuedItAndItsTime) {  // DBG-
 
   loop.run_until_idle();
 
-  EXPECT_TRUE(told(
-      R"(^Executing <Handle made at slow_callback_test\.cpp:\d+> took 0\.123 seconds\n$)"))
+  EXPECT_TRUE(
+      told(R"(^Executing <Handle made at slow_callback_test\.cpp:\d+> took 0\.123 seconds\n$)"))
       << logged.text();
 }
 
@@ -162,8 +162,9 @@ TEST_F(SlowCallback, ACallbackOfAFutureIsNamedByTheFuture) {  // DBG-3
 
   loop.run_until_idle();
 
-  EXPECT_TRUE(told(R"(Executing <callback of <Future finished made at slow_callback_test\.cpp:\d+>>)"
-                   R"( took)"))
+  EXPECT_TRUE(
+      told(R"(Executing <callback of <Future finished made at slow_callback_test\.cpp:\d+>>)"
+           R"( took)"))
       << logged.text();
 }
 

@@ -53,8 +53,7 @@ TEST_P(NetDebug, AConnectionOpenWhenTheLoopClosesIsWarnedOf) {  // DBG-9
   }(kept));
   net.close();
 
-  EXPECT_TRUE(logged.contains("unclosed transport of a connection to 127.0.0.1:"))
-      << logged.text();
+  EXPECT_TRUE(logged.contains("unclosed transport of a connection to 127.0.0.1:")) << logged.text();
   EXPECT_TRUE(logged.contains("made at: ")) << logged.text();
 }
 

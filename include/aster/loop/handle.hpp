@@ -204,7 +204,7 @@ class Handle : protected detail::HandleRef<detail::HandleState> {
 
  protected:
   friend class EventLoop;
-  friend std::string to_string(const Handle& handle);
+  friend ASTER_API std::string to_string(const Handle& handle);
   using HandleRef::HandleRef;
 };
 
@@ -239,9 +239,10 @@ class ThreadsafeHandle : detail::HandleRef<detail::SharedHandleState> {
   [[nodiscard]] bool cancelled() const noexcept {
     return state_ != nullptr && state_->is_cancelled();
   }
+
  private:
   friend class EventLoop;
-  friend std::string to_string(const ThreadsafeHandle& handle);
+  friend ASTER_API std::string to_string(const ThreadsafeHandle& handle);
   using HandleRef::HandleRef;
 };
 

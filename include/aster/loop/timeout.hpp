@@ -69,7 +69,7 @@ class ASTER_API Timeout : detail::Timer {
 
  private:
   enum class State : std::uint8_t { created, active, expiring, expired, finished };
-  friend std::string to_string(const Timeout& timeout);
+  friend ASTER_API std::string to_string(const Timeout& timeout);
   static const detail::RunnableOps timer_ops;
   void expire();
   void disarm() noexcept;

@@ -107,7 +107,7 @@ class ASTER_API TaskGroup {
   Coroutine<bool> exit(std::exception_ptr error);
 
  private:
-  friend std::string to_string(const TaskGroup& group);
+  friend ASTER_API std::string to_string(const TaskGroup& group);
   Scheduler& check() const;
   [[nodiscard]] bool refuses() const noexcept;
   [[nodiscard]] const char* refusal() const noexcept;

@@ -51,7 +51,7 @@ class ASTER_API PromiseBase {
     release_frame(memory, size);
   }
 
-  /// `site`: the coroutine's definition, in g++ the end of its body.
+  /// `site`: the coroutine's definition; with g++ 12 the end of its body.
   [[nodiscard]] std::suspend_always initial_suspend(
       std::source_location site = std::source_location::current()) noexcept {
     site_ = site;

@@ -36,6 +36,11 @@ constexpr Duration wait_max = std::chrono::hours(24);  // K-13.
 // About 50 µs at 2 GHz, less on faster machines. A bound, not a clock.
 constexpr std::uint64_t cycles_between_polls = 100'000;
 
+std::string wrong_thread_text(const char* call, const std::source_location& loop_made_at) {
+  return std::string(call) + wrong_thread + " (that loop was made at " +
+         detail::short_place(loop_made_at) + ")";
+}
+
 void count_forks() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -78,7 +83,7 @@ void Scheduler::check_open(const char* call) const {
                        ": this event loop belongs to the parent process; make a new one after "
                        "a fork");
   }
-  if (debug_ && is_wrong_thread()) throw RuntimeError(std::string(call) + wrong_thread);
+  if (debug_ && is_wrong_thread()) throw RuntimeError(wrong_thread_text(call, loop_->source_));
 }
 
 bool Scheduler::is_wrong_thread() const noexcept {
@@ -88,7 +93,7 @@ bool Scheduler::is_wrong_thread() const noexcept {
 bool Scheduler::tell_wrong_thread(const char* call) const noexcept {
   if (!is_wrong_thread()) return false;
   try {
-    detail::log_error(std::string(call) + wrong_thread);
+    detail::log_error(wrong_thread_text(call, loop_->source_));
   } catch (const std::bad_alloc&) {
     detail::log_error(wrong_thread);
   }

@@ -501,7 +501,8 @@ void Readiness::deliver_in_turn() {
   while (has_undelivered() && !abandoned_) {
     const ReadyQueue::Mark mark = ready.mark();
     deliver_next();
-    if (Runnable* const woken = ready.take_only_since(mark)) [[likely]] {
+    Runnable* const woken = *delivery_.is_timed ? nullptr : ready.take_only_since(mark);
+    if (woken != nullptr) [[likely]] {
       try {
         woken->run();
       } catch (...) {  // Leaves the loop's turn; what is left keeps its place.
@@ -522,7 +523,8 @@ const RunnableOps Readiness::Delivery::ops{
     [](Runnable& node) noexcept {
       Readiness& readiness = static_cast<Delivery&>(node).owner;
       readiness.next_ = readiness.found_count_;
-    }};
+    },
+    [](const Runnable&) { return std::string("<delivery of I/O>"); }};
 
 void Readiness::deliver_slowly(const Note& note, Entry& entry) noexcept {
   const int fd = note.fd;

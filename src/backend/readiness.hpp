@@ -23,9 +23,11 @@ class Readiness : public SystemIo {
   ~Readiness() override;
 
   void poll(Duration timeout) noexcept override;
-  void deliver_in_turn(ReadyQueue& ready, ReadyQueue& batch) noexcept override {
+  void deliver_in_turn(ReadyQueue& ready, ReadyQueue& batch,
+                       const bool& is_timed) noexcept override {
     delivery_.ready = &ready;
     delivery_.batch = &batch;
+    delivery_.is_timed = &is_timed;
   }
   [[nodiscard]] bool is_watching() const noexcept override {
     return pending_count_ + watch_count_ != 0;
@@ -162,6 +164,7 @@ class Readiness : public SystemIo {
     Readiness& owner;
     ReadyQueue* ready = nullptr;  // Null: `poll` delivers all.
     ReadyQueue* batch = nullptr;
+    const bool* is_timed = nullptr;
   };
 
   [[nodiscard]] Entry* find(int fd) const noexcept;

@@ -8,6 +8,7 @@ namespace aster::inline v0 {
 namespace {
 
 void to_stderr(LogLevel level, std::string_view message) noexcept {
+  if (level == LogLevel::debug) return;  // As asyncio's logger, whose level is warning.
   static constexpr const char* names[] = {"debug", "info", "warning", "error"};
   std::fprintf(stderr, "aster: %s: %.*s\n", names[static_cast<unsigned>(level)],
                static_cast<int>(message.size()), message.data());

@@ -3,12 +3,13 @@
 // allocation: exceptions must also get through when there is no memory. An address
 // may be used again by a later exception. So a record is continued only when the
 // exception was thrown again by an await just before; else it begins anew.
+#include "base/debug_text.hpp"
+
 #include <aster/coro/await_path.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstring>
-#include <string_view>
 
 namespace aster::inline v0 {
 namespace {
@@ -75,10 +76,8 @@ std::vector<std::source_location> await_path(const std::exception_ptr& error) {
 std::string format_await_path(const std::exception_ptr& error) {
   std::string text;
   for (const std::source_location& site : await_path(error)) {
-    const std::string_view path = site.file_name();
     if (!text.empty()) text += ", ";
-    text += path.substr(path.rfind('/') + 1);
-    text += ":" + std::to_string(site.line());
+    text += detail::short_place(site);
   }
   return text;
 }

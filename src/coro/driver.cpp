@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "coro/never_awaited.hpp"
+
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/coro/promise.hpp>
@@ -36,6 +38,9 @@ void Driver::destroy_frames() noexcept {
   }
 }
 
-void destroy_unstarted(PromiseBase& promise) noexcept { PromiseBase::destroy(promise); }
+void drop_unstarted(PromiseBase& promise) noexcept {
+  never_awaited().tell(promise.await_site(), promise.called_from());
+  PromiseBase::destroy(promise);
+}
 
 }  // namespace aster::inline v0::detail

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/clock.hpp"
+#include "base/debug_text.hpp"
 #include "base/sys.hpp"
 #if ASTER_HAS_CARES
 #include "io/resolve_cares.hpp"
@@ -228,7 +230,7 @@ Future<R> ResolverService::answer(F&& function) {
   return future;
 }
 
-/// Runs `function` on a thread of the pool; in debug mode notes slow ones (EXE-12).
+/// Runs `function` on a thread of the pool; in debug mode logs how long it took (EXE-12).
 template <class F>
 auto ResolverService::look_up(std::string what, F&& function) {
   const std::optional<Duration> slow =
@@ -242,16 +244,15 @@ auto ResolverService::look_up(std::string what, F&& function) {
       TimePoint start;
       ~Timed() {
         if (!slow) return;
-        const Duration taken = std::chrono::steady_clock::now() - start;
-        if (taken < *slow) return;
-        const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(taken).count();
+        const Duration taken = sys::steady_now() - start;
+        const LogLevel level = taken < *slow ? LogLevel::debug : LogLevel::info;
         try {
-          log(LogLevel::info, what + " took " + std::to_string(ms) + " ms");
+          log(level, what + " took " + seconds(taken) + " seconds");
         } catch (const std::bad_alloc&) {
-          log(LogLevel::info, "a name look-up took long");
+          log(level, "a name look-up took long");
         }
       }
-    } timed{what, slow, std::chrono::steady_clock::now()};
+    } timed{what, slow, sys::steady_now()};
     return call();
   });
 }

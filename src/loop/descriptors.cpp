@@ -12,9 +12,13 @@ namespace aster::inline v0 {
 /// A reader or writer: queued once a turn while its descriptor is ready.
 class EventLoop::FdCallback final : public detail::Runnable {
  public:
-  explicit FdCallback(EventLoop& loop, Function<void()>&& function)
+  FdCallback(EventLoop& loop, native_socket fd, unsigned event, Function<void()>&& function,
+             const std::source_location& source)
       : Runnable(&ops),
         loop_(loop),
+        fd_(fd),
+        event_(event),
+        source_(source),
         context_(loop.scheduler_->current_context()),
         function_(std::move(function)),
         made_at_(loop.poll_count_) {}
@@ -58,8 +62,11 @@ class EventLoop::FdCallback final : public detail::Runnable {
     } catch (const BaseError&) {
       throw;
     } catch (...) {
-      self.loop_.call_exception_handler(
-          {"Exception in callback of a descriptor", std::current_exception(), {}, {}, {}});
+      self.loop_.call_exception_handler({"Exception in callback of a descriptor",
+                                         std::current_exception(),
+                                         {},
+                                         self.text(),
+                                         self.source_});
     }
   }
 
@@ -69,7 +76,18 @@ class EventLoop::FdCallback final : public detail::Runnable {
     if (self.removed_) delete &self;
   }
 
+  static std::string describe(const Runnable& node) {
+    return static_cast<const FdCallback&>(node).text();
+  }
+  [[nodiscard]] std::string text() const {
+    return (event_ == Watch::readable ? "<Reader fd=" : "<Writer fd=") + std::to_string(fd_) +
+           " made at " + detail::short_place(source_) + ">";
+  }
+
   EventLoop& loop_;
+  native_socket fd_;
+  unsigned event_;
+  std::source_location source_;
   detail::ContextSlot context_;
   Function<void()> function_;
   std::uint64_t made_at_;  // The loop's poll_count_ then.
@@ -78,7 +96,8 @@ class EventLoop::FdCallback final : public detail::Runnable {
   bool removed_ = false;
 };
 
-const detail::RunnableOps EventLoop::FdCallback::ops{&FdCallback::run, &FdCallback::drop};
+const detail::RunnableOps EventLoop::FdCallback::ops{&FdCallback::run, &FdCallback::drop,
+                                                     &FdCallback::describe};
 
 struct EventLoop::FdEntry final : Watch {
   explicit FdEntry(native_socket descriptor) noexcept
@@ -129,12 +148,13 @@ EventLoop::FdEntry& EventLoop::fd_entry(native_socket fd, const char* call) {
   return *found->second;
 }
 
-void EventLoop::set_fd_callback(native_socket fd, unsigned event, Function<void()> callback) {
+void EventLoop::set_fd_callback(native_socket fd, unsigned event, Function<void()> callback,
+                                const std::source_location& source) {
   const char* call = event == Watch::readable ? "add_reader" : "add_writer";
   scheduler_->require_open(call);
   if (!callback) throw ValueError(std::string(call) + ": empty callback");
   FdEntry& entry = fd_entry(fd, call);
-  auto* fresh = new FdCallback(*this, std::move(callback));
+  auto* fresh = new FdCallback(*this, fd, event, std::move(callback), source);
   FdCallback* former = std::exchange(entry.slot(event), fresh);
   const int result = backend_->set_watch(fd, entry.events(), entry);
   if (result < 0) {
@@ -160,11 +180,13 @@ bool EventLoop::remove_fd_callback(native_socket fd, unsigned event) {
   return true;
 }
 
-void EventLoop::add_reader(native_socket fd, Function<void()> callback) {
-  set_fd_callback(fd, Watch::readable, std::move(callback));
+void EventLoop::add_reader(native_socket fd, Function<void()> callback,
+                           std::source_location source) {
+  set_fd_callback(fd, Watch::readable, std::move(callback), source);
 }
-void EventLoop::add_writer(native_socket fd, Function<void()> callback) {
-  set_fd_callback(fd, Watch::writable, std::move(callback));
+void EventLoop::add_writer(native_socket fd, Function<void()> callback,
+                           std::source_location source) {
+  set_fd_callback(fd, Watch::writable, std::move(callback), source);
 }
 bool EventLoop::remove_reader(native_socket fd) { return remove_fd_callback(fd, Watch::readable); }
 bool EventLoop::remove_writer(native_socket fd) { return remove_fd_callback(fd, Watch::writable); }

@@ -11,14 +11,14 @@
 // cycle counter, so that a chain of callbacks costs nanoseconds; the price is
 // that I/O and timers may be noticed up to 61 turns or 50 µs of work late.
 #include "base/cycles.hpp"
+#include "base/debug_text.hpp"
+#include "coro/never_awaited.hpp"
 #include "loop/asyncgens.hpp"
 
 #include <aster/base/log.hpp>
 #include <aster/loop/event_loop.hpp>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -36,6 +36,11 @@ constexpr Duration wait_max = std::chrono::hours(24);  // K-13.
 // About 50 µs at 2 GHz, less on faster machines. A bound, not a clock.
 constexpr std::uint64_t cycles_between_polls = 100'000;
 
+std::string wrong_thread_text(const char* call, const std::source_location& loop_made_at) {
+  return std::string(call) + wrong_thread + " (that loop was made at " +
+         detail::short_place(loop_made_at) + ")";
+}
+
 void count_forks() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -43,13 +48,9 @@ void count_forks() {
       detail::fork_count.fetch_add(1, std::memory_order_relaxed);
       detail::running_scheduler() = nullptr;
       detail::asyncgen_hooks() = nullptr;
+      detail::never_awaited() = {};
     });
   });
-}
-
-bool debug_by_environment() noexcept {
-  const char* value = std::getenv("ASTER_DEBUG");
-  return value != nullptr && *value != '\0' && std::strcmp(value, "0") != 0;
 }
 
 }  // namespace
@@ -82,7 +83,7 @@ void Scheduler::check_open(const char* call) const {
                        ": this event loop belongs to the parent process; make a new one after "
                        "a fork");
   }
-  if (debug_ && is_wrong_thread()) throw RuntimeError(std::string(call) + wrong_thread);
+  if (debug_ && is_wrong_thread()) throw RuntimeError(wrong_thread_text(call, loop_->source_));
 }
 
 bool Scheduler::is_wrong_thread() const noexcept {
@@ -92,7 +93,7 @@ bool Scheduler::is_wrong_thread() const noexcept {
 bool Scheduler::tell_wrong_thread(const char* call) const noexcept {
   if (!is_wrong_thread()) return false;
   try {
-    detail::log_error(std::string(call) + wrong_thread);
+    detail::log_error(wrong_thread_text(call, loop_->source_));
   } catch (const std::bad_alloc&) {
     detail::log_error(wrong_thread);
   }
@@ -114,7 +115,7 @@ EventLoop::Service::~Service() = default;
 EventLoop::EventLoop(LoopOptions options) : EventLoop(make_backend(options.backend), options) {}
 
 EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
-    : scheduler_(new Scheduler(*this)), backend_(std::move(backend)) {
+    : scheduler_(new Scheduler(*this)), backend_(std::move(backend)), source_(options.source) {
   count_forks();
   generation_ = detail::fork_count.load(std::memory_order_relaxed);
   try {
@@ -124,13 +125,13 @@ EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
     scheduler_->release_reference();
     throw;
   }
-  backend_->deliver_in_turn(scheduler_->ready_, scheduler_->batch_);
-  set_debug(options.debug.value_or(debug_by_environment()));
+  backend_->deliver_in_turn(scheduler_->ready_, scheduler_->batch_, scheduler_->debug_);
+  set_debug(options.debug.value_or(detail::debug_by_environment()));
 }
 
 EventLoop::~EventLoop() {
   if (!is_closed()) {
-    if (get_debug()) detail::log_warning("unclosed event loop destroyed");
+    if (get_debug()) warn_unclosed();
     ASTER_ASSERT(!running_);
     close();
   }
@@ -219,6 +220,7 @@ class EventLoop::Running {
     detail::running_scheduler() = loop_.scheduler_;
     loop_.scheduler_->context_cell_ = &detail::context_cell();
     detail::asyncgen_hooks() = loop_.asyncgens_.get();
+    detail::never_awaited().tell = &tell_never_awaited;
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -229,6 +231,7 @@ class EventLoop::Running {
     loop_.scheduler_->context_cell_ = nullptr;
     detail::running_scheduler() = nullptr;
     detail::asyncgen_hooks() = nullptr;
+    detail::never_awaited() = {};
   }
 
  private:
@@ -397,6 +400,9 @@ void EventLoop::run_ready() {
   last_turn_ran_ = !scheduler_->ready_.empty();
   batch.append(scheduler_->ready_);
   try {
+    if (scheduler_->debug_) [[unlikely]] {
+      while (!batch.empty()) run_timed(batch.pop());
+    }
     while (!batch.empty()) batch.pop().run();
   } catch (...) {
     scheduler_->ready_.prepend(batch);  // A later run goes on with them (ORD-39).

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/debug_text.hpp"
+
 #include <aster/base/error.hpp>
 #include <aster/loop/handle.hpp>
 #include <aster/task/exception_context.hpp>
@@ -9,7 +11,17 @@ const RunnableOps HandleState::runnable_ops{
     [](Runnable& self) { static_cast<HandleState&>(static_cast<Timer&>(self)).run_and_release(); },
     [](Runnable& self) noexcept {
       static_cast<HandleState&>(static_cast<Timer&>(self)).drop_and_release();
+    },
+    [](const Runnable& self) {
+      return static_cast<const HandleState&>(static_cast<const Timer&>(self)).text();
     }};
+
+std::string HandleState::text() const {
+  std::string text = when == TimePoint::max() ? "<Handle" : "<TimerHandle";
+  if (is_cancelled()) text += " cancelled";
+  if (when != TimePoint::max()) text += " when=" + seconds(when.time_since_epoch());
+  return text + " made at " + short_place(source_) + ">";
+}
 
 void HandleState::cancel() noexcept {
   if (stage_ != Stage::queued) return;
@@ -56,7 +68,13 @@ const RunnableOps SharedHandleState::runnable_ops{
       auto& handle = static_cast<SharedHandleState&>(self);
       handle.cancel();
       handle.release_reference();
-    }};
+    },
+    [](const Runnable& self) { return static_cast<const SharedHandleState&>(self).text(); }};
+
+std::string SharedHandleState::text() const {
+  return std::string("<ThreadsafeHandle") + (is_cancelled() ? " cancelled" : "") + " made at " +
+         short_place(source_) + ">";
+}
 
 namespace {
 // What this thread is running; a callback that cancels itself must not wait for its end.
@@ -124,3 +142,15 @@ void SharedHandleState::call_reporting() {
 }
 
 }  // namespace aster::inline v0::detail
+
+namespace aster::inline v0 {
+
+std::string to_string(const Handle& handle) {
+  return handle.state_ != nullptr ? handle.state_->text() : "<no handle>";
+}
+
+std::string to_string(const ThreadsafeHandle& handle) {
+  return handle.state_ != nullptr ? handle.state_->text() : "<no handle>";
+}
+
+}  // namespace aster::inline v0

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/debug_text.hpp"
+
 #include <aster/loop/timeout.hpp>
 #include <aster/task/done_awaiter.hpp>
 
@@ -91,6 +93,15 @@ void Timeout::end(const std::exception_ptr& error) {
   } else if (state_ == State::active) {
     state_ = State::finished;
   }
+}
+
+std::string to_string(const Timeout& timeout) {
+  std::string text = "<Timeout [" + std::string(timeout.state()) + "]";
+  if (timeout.state_ == Timeout::State::active) {
+    text +=
+        " when=" + (timeout.when_ ? detail::seconds(timeout.when_->time_since_epoch()) : "none");
+  }
+  return text + ">";
 }
 
 Timeout timeout(Delay delay) {

@@ -58,7 +58,8 @@ struct ConnectPlan {
         stagger(Duration::max()),
         interleave(options.interleave),
         local_port(options.local_port),
-        local_host(options.local_host) {
+        local_host(options.local_host),
+        source(options.source) {
     if (options.interleave < 0) {
       throw ValueError("open_connection: interleave must not be negative, got " +
                        std::to_string(options.interleave));
@@ -76,6 +77,7 @@ struct ConnectPlan {
   int interleave;    // 0: not at all.
   int local_port;
   std::string local_host;
+  std::source_location source;
 };
 
 Coroutine<Connection> open(ConnectPlan plan) {
@@ -95,7 +97,7 @@ Coroutine<Connection> open(ConnectPlan plan) {
   ConnectRace race(loop, targets, locals, plan.stagger);
   const native_socket fd = co_await race;
   if (fd != static_cast<native_socket>(-1)) {
-    StateRef<StreamLink> link = NetService::adopt(loop, fd, plan.limit);
+    StateRef<StreamLink> link = NetService::adopt(loop, fd, plan.limit, plan.source);
     co_return Connection(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
                          StreamAccess::writer(link));
   }

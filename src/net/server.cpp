@@ -2,6 +2,8 @@
 // Accepting: each listening socket has one accept operation, submitted again as
 // soon as it is over. A completion runs inside the back end's poll, so it only
 // collects the connection; a queued note then starts the handlers.
+#include "base/debug_text.hpp"
+#include "net/net_events.hpp"
 #include "net/server_state.hpp"
 
 #include <aster/base/log.hpp>
@@ -195,7 +197,13 @@ void ServerState::begin() {
       throw_system_error(-result, "listen " + socket.getsockname().str());
     }
   }
-  for (Listener& listener : listeners_) accept_more(listener);
+  for (Listener& listener : listeners_) {
+    log_event(*scheduler_, [this, &listener] {
+      return "serving on " + SocketView(listener.socket, backend_).getsockname().str() +
+             ", made at " + short_place(options_.source);
+    });
+    accept_more(listener);
+  }
 }
 
 void ServerState::accept_more(Listener& listener) noexcept {
@@ -215,7 +223,8 @@ bool ServerState::accepted(Listener& listener) noexcept {
   try {
     if (result >= 0) {
       shortage_reported_ = false;
-      welcome(NetService::adopt(loop_, static_cast<native_socket>(result), options_.limit));
+      welcome(NetService::adopt(loop_, static_cast<native_socket>(result), options_.limit,
+                                options_.source));
       return true;
     }
     const int number = static_cast<int>(-result);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "net/stream_link.hpp"
 
+#include "base/debug_text.hpp"
+#include "net/net_events.hpp"
 #include "net/server_state.hpp"
 
 #include <aster/base/log.hpp>
@@ -32,7 +34,8 @@ const RunnableOps StreamLink::EndNote::ops{
       link->note_queued_ = false;
     }};
 
-StreamLink::StreamLink(EventLoop& loop, native_socket fd, std::size_t limit)
+StreamLink::StreamLink(EventLoop& loop, native_socket fd, std::size_t limit,
+                       const std::source_location& source)
     : ReaderState(limit),
       backend_(&loop.backend()),
       fd_(fd),
@@ -47,7 +50,8 @@ StreamLink::StreamLink(EventLoop& loop, native_socket fd, std::size_t limit)
             [](Operation& operation) noexcept {
               static_cast<LinkOperation&>(operation).owner.sent(operation);
             }),
-      note_(*this) {
+      note_(*this),
+      source_(source) {
   scheduler_->add_reference();
   receive_.kind = Operation::Kind::recv;
   receive_.fd = fd;
@@ -306,6 +310,10 @@ void StreamLink::finish() noexcept {
 }
 
 void StreamLink::become_lost() noexcept {
+  log_event(*scheduler_, [this] {
+    const std::string text = "connection to " + peer_.str() + " lost";
+    return lost_error_ != nullptr ? text + ": " + describe(lost_error_) : text;
+  });
   stage_ = Stage::lost;
   calm_ = sends_at_once_ = false;
   const auto self = StateRef<StreamLink>::share(*this);
@@ -333,7 +341,19 @@ void StreamLink::become_lost() noexcept {
   }
 }
 
+void StreamLink::warn_unclosed(const char* what) const noexcept {
+  if (!scheduler_->is_debug()) [[likely]]
+    return;
+  try {
+    log_warning(std::string("unclosed ") + what + " of a connection to " + peer_.str() +
+                "\n  made at: " + full_place(source_));
+  } catch (const std::bad_alloc&) {
+    log_warning("unclosed connection");
+  }
+}
+
 void StreamLink::tear_down() noexcept {
+  if (stage_ == Stage::open) warn_unclosed("transport");
   for (LinkOperation* operation : {&receive_, &send_}) {
     if (operation->is_pending()) backend_->reclaim(*operation);
   }
@@ -346,13 +366,14 @@ void StreamLink::attach(ServerState& server) {
   server.add_reference();
 }
 
-StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::size_t limit) {
+StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::size_t limit,
+                                       const std::source_location& source) {
   IoBackend& backend = loop.backend();
   StreamLink* made = nullptr;
   try {
     auto& service = loop.service<NetService>();
     loop.set_transport_fd(fd, true);  // add_reader must keep off (FD-5).
-    made = new StreamLink(loop, fd, limit);
+    made = new StreamLink(loop, fd, limit, source);
     service.links_.push_back(*made);
   } catch (...) {
     loop.set_transport_fd(fd, false);
@@ -363,6 +384,10 @@ StateRef<StreamLink> NetService::adopt(EventLoop& loop, native_socket fd, std::s
   const int on = 1;
   static_cast<void>(backend.set_option(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
   made->read_addresses();
+  log_event(loop.scheduler(), [made, &source] {
+    return "connection to " + made->peer().str() + " made, from " + made->local().str() + ", at " +
+           short_place(source);
+  });
   return StateRef<StreamLink>(made);
 }
 

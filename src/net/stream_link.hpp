@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,7 +34,8 @@ class StreamLink final : public ReaderState, public ListNode {
  public:
   static constexpr std::size_t default_high_water = 65536;  // K-2.
 
-  StreamLink(EventLoop& loop, native_socket fd, std::size_t limit);
+  StreamLink(EventLoop& loop, native_socket fd, std::size_t limit,
+             const std::source_location& source);
   ~StreamLink() override;
 
   // The writer's side, see StreamWriter ----------------------------------------
@@ -60,6 +62,8 @@ class StreamLink final : public ReaderState, public ListNode {
   [[nodiscard]] native_socket fd() const noexcept { return fd_; }
   [[nodiscard]] IoBackend* backend() const noexcept { return backend_; }
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
+  /// A warning of debug mode: "unclosed <what> of a connection to 127.0.0.1:80" (DBG-9).
+  void warn_unclosed(const char* what) const noexcept;
 
   /// The server that accepted it; told when it is lost. Throws only `std::bad_alloc`,
   /// and has no effect then.
@@ -133,6 +137,7 @@ class StreamLink final : public ReaderState, public ListNode {
   ServerState* server_ = nullptr;  // Counted.
   Address peer_;
   Address local_;
+  std::source_location source_;  // The call that made it, or its server.
 };
 
 /// The connections and servers of a loop: holds them while they are open, ends
@@ -145,7 +150,8 @@ class NetService final : public EventLoop::Service {
 
   /// A link for a connected socket, which it owns from here on, also when this
   /// throws.
-  static StateRef<StreamLink> adopt(EventLoop& loop, native_socket fd, std::size_t limit);
+  static StateRef<StreamLink> adopt(EventLoop& loop, native_socket fd, std::size_t limit,
+                                    const std::source_location& source);
 
   EventLoop& loop_;
   IntrusiveList<StreamLink> links_;

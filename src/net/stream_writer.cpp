@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "net/stream_link.hpp"
 
-#include <aster/base/log.hpp>
 #include <aster/net/stream_writer.hpp>
 
 #include <cerrno>
@@ -52,22 +51,11 @@ void ClosedAwaiter::await_resume() {
 
 }  // namespace detail
 
-namespace {
-/// asyncio's ResourceWarning (ST-22).
-void log_unclosed(const detail::StreamLink& link) noexcept {
-  try {
-    detail::log_warning("unclosed StreamWriter of a connection to " + link.peer().str());
-  } catch (...) {
-    detail::log_warning("unclosed StreamWriter");
-  }
-}
-}  // namespace
-
 StreamWriter::~StreamWriter() { drop(); }
 
 void StreamWriter::drop() noexcept {
   if (!link_ || link_->is_closing()) return;
-  if (link_->scheduler().is_debug()) log_unclosed(*link_);
+  link_->warn_unclosed("StreamWriter");  // asyncio's ResourceWarning (ST-22).
   link_->close();
 }
 

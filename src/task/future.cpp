@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/debug_text.hpp"
+
 #include <aster/base/log.hpp>
 #include <aster/task/exception_context.hpp>
 #include <aster/task/future.hpp>
@@ -61,13 +63,16 @@ class Callback final : public Runnable {
     destroy_in_frame(&callback);
     future->release_reference();
   }
+  static std::string describe(const Runnable& self) {
+    return "<callback of " + static_cast<const Callback&>(self).future_->text() + ">";
+  }
 
   FutureBase* future_;
   ContextSlot context_;
   Function<void()> function_;
 };
 
-const RunnableOps Callback::ops{&Callback::run, &Callback::drop};
+const RunnableOps Callback::ops{&Callback::run, &Callback::drop, &Callback::describe};
 
 CallbackId next_callback_id() noexcept {
   static thread_local CallbackId last = 0;
@@ -172,10 +177,7 @@ std::string FutureBase::text() const {
   if (state_ == State::finished && stored_error() != nullptr) {
     text += " exception=" + describe(stored_error());
   }
-  const std::string_view path = source_.file_name();
-  text += " made at " + std::string(path.substr(path.rfind('/') + 1)) + ":" +
-          std::to_string(source_.line()) + ">";
-  return text;
+  return text + " made at " + short_place(source_) + ">";
 }
 
 void FutureBase::require_done(const char* message) {

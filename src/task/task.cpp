@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/debug_text.hpp"
+
 #include <aster/base/log.hpp>
 #include <aster/task/exception_context.hpp>
 #include <aster/task/gather.hpp>
@@ -32,7 +34,10 @@ const TaskBase& task_of(const Driver& driver) noexcept {
 const DriverOps TaskBase::driver_ops{
     {[](Runnable& self) { task_of(self).step(); },
      // Queued tasks are taken down with all others when the loop closes.
-     [](Runnable&) noexcept {}},
+     [](Runnable&) noexcept {},
+     [](const Runnable& self) {
+       return static_cast<const TaskBase&>(static_cast<const Driver&>(self)).describe_step();
+     }},
     [](Driver& self, std::string&& message) noexcept {
       return task_of(self).cancel(std::move(message));
     },
@@ -103,6 +108,14 @@ void TaskBase::step() {
     // It cancelled itself before it suspended (TASK-22).
     flags_ &= static_cast<std::uint8_t>(~must_cancel);
   }
+}
+
+std::string TaskBase::describe_step() const {
+  const PromiseBase* frame = innermost();
+  if (frame == nullptr) return text();
+  const std::source_location& site = frame->await_site();
+  return text() + ((flags_ & started) != 0 ? " (resumed in " : " (started in ") +
+         function_name(site.function_name()) + " at " + short_place(site) + ")";
 }
 
 void TaskBase::complete_cancelled() noexcept {

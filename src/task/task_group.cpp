@@ -125,17 +125,43 @@ TaskGroup::TaskGroup(TaskGroup&& other) noexcept : state_(std::exchange(other.st
 
 TaskGroup::~TaskGroup() {
   if (state_ == nullptr) return;
+  state_->end.close();      // Never used when it was entered by hand and not left.
   state_->finished = true;  // Entered by hand and never left: the parent may go as well.
   state_->release();
 }
 
-Scheduler& TaskGroup::check() const {
-  if (state_->scheduler == nullptr) throw RuntimeError("TaskGroup has not been entered");
+const char* TaskGroup::refusal() const noexcept {
+  if (state_->scheduler == nullptr) return "TaskGroup has not been entered";
   if (state_->finished || (state_->exiting && state_->children.empty())) {
-    throw RuntimeError("TaskGroup is finished");
+    return "TaskGroup is finished";
   }
-  if (state_->aborting) throw RuntimeError("TaskGroup is shutting down");
+  return state_->aborting ? "TaskGroup is shutting down" : nullptr;
+}
+
+bool TaskGroup::refuses() const noexcept { return refusal() != nullptr; }
+
+Scheduler& TaskGroup::check() const {
+  if (const char* reason = refusal()) throw RuntimeError(reason);
   return *state_->scheduler;
+}
+
+std::string to_string(const TaskGroup& group) {
+  if (group.state_ == nullptr) return "<TaskGroup moved from>";
+  const auto count = [](const auto& list) {
+    std::size_t number = 0;
+    for (auto* each = list.first(); each != nullptr; each = list.next(*each)) ++number;
+    return number;
+  };
+  const TaskGroupState& state = *group.state_;
+  std::string text = "<TaskGroup";
+  if (const std::size_t tasks = count(state.children)) text += " tasks=" + std::to_string(tasks);
+  if (const std::size_t errors = count(state.failed)) text += " errors=" + std::to_string(errors);
+  if (state.aborting) {
+    text += " cancelling";
+  } else if (state.scheduler != nullptr) {
+    text += " entered";
+  }
+  return text + ">";
 }
 
 void TaskGroup::cancel() noexcept {

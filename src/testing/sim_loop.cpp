@@ -9,7 +9,9 @@
 namespace aster::inline v0::testing {
 
 SimLoop::SimLoop(SimOptions options)
-    : EventLoop(std::make_unique<SimBackend>(options)), sim_(static_cast<SimBackend*>(&backend())) {
+    : EventLoop(std::make_unique<SimBackend>(options),
+                LoopOptions{.backend = Backend::automatic, .debug = {}, .source = options.source}),
+      sim_(static_cast<SimBackend*>(&backend())) {
   set_strict_order(true);
   if (options.wait_for_threads) return;
   // Threads would make time and order depend on the machine.

@@ -53,6 +53,19 @@ TEST_F(WrongThread, CreateFutureThrows) {
   EXPECT_TRUE(refused);
 }
 
+TEST_F(WrongThread, TheLoopIsNamedByThePlaceThatMadeIt) {  // DBG-4
+  std::string text;
+  elsewhere([&] {
+    try {
+      loop->call_soon([] {});
+    } catch (const RuntimeError& error) {
+      text = error.what();
+    }
+  });
+
+  EXPECT_NE(text.find("(that loop was made at debug_thread_test.cpp:"), std::string::npos) << text;
+}
+
 TEST_F(WrongThread, CancellingATaskIsLoggedAndDoesNothing) {
   Task<> task = loop->create_task(nap(1h));
   bool accepted = true;

@@ -12,7 +12,8 @@ namespace aster::inline v0 {
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
 /// Replaces where the library's messages go: what the default exception handler
-/// prints, and warnings without a loop. The default writes one line to stderr.
+/// prints, the warnings of debug mode, and warnings without a loop. The default writes
+/// them to stderr, but for `LogLevel::debug`: what debug mode tells of each connection.
 /// `hook` must not throw and may be called from any thread; null restores the
 /// default. The counterpart of asyncio's logger.
 ///

@@ -3,9 +3,9 @@
 
 #include <aster/base/config.hpp>
 
-#include <utility>
-
 #include <cstdint>
+#include <string>
+#include <utility>
 
 namespace aster::inline v0::detail {
 
@@ -18,6 +18,8 @@ struct RunnableOps {
   void (*run)(Runnable&);
   /// The loop closes: gives up what the node owns without running it.
   void (*drop)(Runnable&) noexcept;
+  /// What it is, for people: asked before `run` in debug mode only. May be null.
+  std::string (*describe)(const Runnable&) = nullptr;
 };
 
 /// A node of the ready queue, embedded in tasks, handles and callbacks so that
@@ -30,6 +32,10 @@ class Runnable {
 
   void run() { ops_->run(*this); }
   void drop() noexcept { ops_->drop(*this); }
+  /// Empty when its kind has nothing to say.
+  [[nodiscard]] std::string describe() const {
+    return ops_->describe != nullptr ? ops_->describe(*this) : std::string();
+  }
 
  protected:
   ~Runnable() = default;

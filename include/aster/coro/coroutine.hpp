@@ -37,8 +37,8 @@ inline constexpr bool is_coroutine<Coroutine<T>> = true;
 template <class T>
 class CallAwaiter;
 
-/// Destroys a frame that was never started.
-ASTER_API void destroy_unstarted(PromiseBase& promise) noexcept;
+/// Destroys a frame that was never started; in debug mode reports that (CORO-4).
+ASTER_API void drop_unstarted(PromiseBase& promise) noexcept;
 
 }  // namespace detail
 
@@ -53,7 +53,8 @@ ASTER_API void destroy_unstarted(PromiseBase& promise) noexcept;
 ///     Coroutine<> amain() { int three = co_await add(1, 2); use(three); }
 ///
 /// Awaiting consumes it: a second await, or awaiting a moved-from one, is a
-/// RuntimeError (CORO-3). Dropping it unawaited destroys the frame.
+/// RuntimeError (CORO-3). Dropping it unawaited destroys the frame, and is reported in
+/// debug mode.
 ///
 /// Lifetime: parameters passed by reference must outlive the await; a capturing
 /// lambda's captures live only as long as the lambda, so give the lambda itself
@@ -69,12 +70,12 @@ class [[nodiscard("a Coroutine does nothing until it is awaited or made a task")
   Coroutine(Coroutine&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
   Coroutine& operator=(Coroutine&& other) noexcept {
     if (this != &other) {
-      destroy();
+      drop();
       promise_ = std::exchange(other.promise_, nullptr);
     }
     return *this;
   }
-  ~Coroutine() { destroy(); }
+  ~Coroutine() { drop(); }
 
   /// True until it is awaited, made a task, or moved from.
   [[nodiscard]] explicit operator bool() const noexcept { return promise_ != nullptr; }
@@ -85,8 +86,11 @@ class [[nodiscard("a Coroutine does nothing until it is awaited or made a task")
     return detail::CallAwaiter<T>(release());
   }
 
-  /// Destroys the frame without running it; nothing when it is used up.
-  void close() noexcept { destroy(); }
+  /// Destroys the frame without running it, on purpose: no report. Nothing when it is
+  /// used up.
+  void close() noexcept {
+    if (promise_ != nullptr) detail::PromiseBase::destroy(*std::exchange(promise_, nullptr));
+  }
 
   /// Takes the promise out, for drivers: whoever does so owns the frame.
   [[nodiscard]] promise_type& release() {
@@ -100,8 +104,8 @@ class [[nodiscard("a Coroutine does nothing until it is awaited or made a task")
   template <class U>
   friend class detail::ResultPromise;
   explicit Coroutine(promise_type& promise) noexcept : promise_(&promise) {}
-  void destroy() noexcept {
-    if (promise_ != nullptr) detail::destroy_unstarted(*std::exchange(promise_, nullptr));
+  void drop() noexcept {
+    if (promise_ != nullptr) detail::drop_unstarted(*std::exchange(promise_, nullptr));
   }
 
   promise_type* promise_ = nullptr;
@@ -116,7 +120,7 @@ namespace detail {
 template <class T>
 class ResultPromise : public PromiseBase {
  public:
-  Coroutine<T> get_return_object() noexcept;
+  [[gnu::always_inline]] inline Coroutine<T> get_return_object() noexcept;
   void unhandled_exception() noexcept {
     Result<T>& place = result();
     place.set_error(std::current_exception());
@@ -187,7 +191,10 @@ class [[nodiscard]] CallAwaiter final : CallLink {
 };
 
 template <class T>
-Coroutine<T> ResultPromise<T>::get_return_object() noexcept {
+inline Coroutine<T> ResultPromise<T>::get_return_object() noexcept {
+#if defined(__GNUC__)  // Inlined into the coroutine's first part: the address is its caller's.
+  this->note_call(__builtin_return_address(0));
+#endif
   return Coroutine<T>(static_cast<CoroutinePromise<T>&>(*this));
 }
 

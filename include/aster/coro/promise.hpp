@@ -51,7 +51,12 @@ class ASTER_API PromiseBase {
     release_frame(memory, size);
   }
 
-  [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+  /// `site`: the coroutine's definition; with g++ 12 the end of its body.
+  [[nodiscard]] std::suspend_always initial_suspend(
+      std::source_location site = std::source_location::current()) noexcept {
+    site_ = site;
+    return {};
+  }
   [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
 
   /// Notes where the frame waits, and wraps awaitables that know no driver.
@@ -82,7 +87,8 @@ class ASTER_API PromiseBase {
     const CallLink* call = link();
     return call != nullptr ? call->parent_ : nullptr;
   }
-  /// Where this frame awaits, or last awaited, something.
+  /// Where this frame awaits, or last awaited, something; before its first await, where
+  /// it is defined.
   [[nodiscard]] const std::source_location& await_site() const noexcept { return site_; }
 
   [[nodiscard]] std::coroutine_handle<> handle() noexcept {
@@ -90,6 +96,10 @@ class ASTER_API PromiseBase {
   }
   /// Destroys the frame of `promise`.
   static void destroy(PromiseBase& promise) noexcept { promise.handle().destroy(); }
+
+  /// The address that the coroutine was called from, while it has not been started; null
+  /// where it is not known.
+  [[nodiscard]] const void* called_from() const noexcept { return called_from_; }
 
   /// Makes it the root of `driver`.
   void drive_by(Driver& driver) noexcept {
@@ -99,6 +109,12 @@ class ASTER_API PromiseBase {
 
  protected:
   ~PromiseBase() = default;
+
+  void note_call([[maybe_unused]] const void* address) noexcept {
+#if !defined(__OPTIMIZE__)  // Else it may have been inlined, and the address is another's.
+    called_from_ = address;
+#endif
+  }
 
   /// The call that this frame runs for, in the awaiting frame; null at the root.
   [[nodiscard]] CallLink* link() const noexcept {
@@ -122,7 +138,10 @@ class ASTER_API PromiseBase {
 
   static constexpr std::uintptr_t root_tag = 1;
 
-  Driver* driver_ = nullptr;          // Set before the first step.
+  union {
+    const void* called_from_ = nullptr;  // Until it is given a driver.
+    Driver* driver_;                     // Set before the first step.
+  };
   std::uintptr_t origin_ = root_tag;  // Where the result goes. Without the tag that is in the
                                       // awaiting frame, behind a CallLink.
   std::source_location site_;

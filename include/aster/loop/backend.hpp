@@ -74,10 +74,12 @@ class ASTER_API IoBackend {
   /// node on `ready`, which delivers one event at a time. What an event's
   /// completions queue on `ready` goes to the front of `batch`, the rest of the turn
   /// that runs, so it runs at once and in the same order as if `poll` had delivered.
-  /// Both queues must outlive the back end, or drop the node before. For back ends
-  /// whose completions come from elsewhere it does nothing.
-  virtual void deliver_in_turn(detail::ReadyQueue& /*ready*/,
-                               detail::ReadyQueue& /*batch*/) noexcept {}
+  /// Both queues must outlive the back end, or drop the node before. While `is_timed`,
+  /// which must too, each node runs from `batch`, never inside the delivering one, so
+  /// that the loop can time it. For back ends whose completions come from elsewhere it
+  /// does nothing.
+  virtual void deliver_in_turn(detail::ReadyQueue& /*ready*/, detail::ReadyQueue& /*batch*/,
+                               const bool& /*is_timed*/) noexcept {}
 
   /// True while an operation is pending or a descriptor is watched, the waker's
   /// own excepted: only then is a poll due while work is ready.

@@ -47,6 +47,8 @@ struct LoopOptions {
   Backend backend = Backend::automatic;
   /// Debug mode: thread checks and reports; empty: on when `ASTER_DEBUG` is set.
   std::optional<bool> debug = {};
+  /// Where the loop was made, for reports.
+  std::source_location source = std::source_location::current();
 };
 
 /// Decides how tasks are made; see `EventLoop::set_task_factory`. May change the
@@ -222,6 +224,14 @@ class ASTER_API EventLoop {
     return detail::spawn_call(*scheduler_, options, std::forward<F>(callable),
                               std::forward<Args>(args)...);
   }
+  /// As `aster::create_task` with another awaitable, such as what `sleep` gives.
+  template <class A>
+    requires(awaitable<A> && !detail::AnyFuture<A> &&
+             !detail::is_coroutine<std::remove_cvref_t<A>> &&
+             !detail::CoroutineFunction<std::decay_t<A>>)
+  auto create_task(A&& value, TaskOptions options = {}) {
+    return create_task(detail::as_coroutine(std::forward<A>(value)), options);
+  }
 
   /// Has `factory(loop, options)` see and change the options of every task before
   /// it is made; null: none. `eager_task_factory` starts all tasks at once.
@@ -236,9 +246,11 @@ class ASTER_API EventLoop {
   /// readable. ValueError for a negative descriptor, RuntimeError for one that
   /// belongs to a transport, `std::system_error` when the back end cannot watch it
   /// (a regular file, with epoll).
-  void add_reader(native_socket fd, Function<void()> callback);
+  void add_reader(native_socket fd, Function<void()> callback,
+                  std::source_location source = std::source_location::current());
   /// The same for writing.
-  void add_writer(native_socket fd, Function<void()> callback);
+  void add_writer(native_socket fd, Function<void()> callback,
+                  std::source_location source = std::source_location::current());
   /// Ends it, also for a call that is queued; false when there was none. Remove a
   /// descriptor before closing it.
   bool remove_reader(native_socket fd);
@@ -246,13 +258,15 @@ class ASTER_API EventLoop {
   bool remove_writer(native_socket fd);
   /// The same for an object with a descriptor.
   template <has_fileno T>
-  void add_reader(const T& object, Function<void()> callback) {
-    add_reader(object.fileno(), std::move(callback));
+  void add_reader(const T& object, Function<void()> callback,
+                  std::source_location source = std::source_location::current()) {
+    add_reader(object.fileno(), std::move(callback), source);
   }
   /// The same for an object with a descriptor.
   template <has_fileno T>
-  void add_writer(const T& object, Function<void()> callback) {
-    add_writer(object.fileno(), std::move(callback));
+  void add_writer(const T& object, Function<void()> callback,
+                  std::source_location source = std::source_location::current()) {
+    add_writer(object.fileno(), std::move(callback), source);
   }
   /// The same for an object with a descriptor.
   template <has_fileno T>
@@ -360,7 +374,8 @@ class ASTER_API EventLoop {
   [[nodiscard]] bool get_debug() const noexcept { return scheduler_->is_debug(); }
   /// Turns debug mode on or off.
   void set_debug(bool enabled) noexcept;
-  /// In debug mode, what runs longer than this is reported.
+  /// In debug mode, what runs this long or longer is reported: "Executing <Task …> took
+  /// 0.250 seconds", to the logging hook.
   Duration slow_callback_duration = std::chrono::milliseconds(100);
 
   /// Polls the kernel before every turn, as asyncio does, instead of every 61 turns
@@ -480,6 +495,10 @@ class ASTER_API EventLoop {
   void turn(Duration limit);
   void poll(Duration limit) noexcept;
   void run_ready();
+  void run_timed(detail::Runnable& node);
+  void warn_unclosed() const noexcept;
+  static void tell_never_awaited(const std::source_location& definition,
+                                 const void* called_from) noexcept;
   void collect_due(bool polled);
   void tell_reports();
   void drop_ready() noexcept;
@@ -487,7 +506,8 @@ class ASTER_API EventLoop {
   [[nodiscard]] Duration time_to_next_timer() noexcept;
   FdEntry& fd_entry(native_socket fd, const char* call);
   void drop_fd_callbacks() noexcept;
-  void set_fd_callback(native_socket fd, unsigned event, Function<void()> callback);
+  void set_fd_callback(native_socket fd, unsigned event, Function<void()> callback,
+                       const std::source_location& source);
   bool remove_fd_callback(native_socket fd, unsigned event);
   Service*& service_slot(std::type_index type);
 
@@ -502,6 +522,7 @@ class ASTER_API EventLoop {
   std::uint64_t poll_count_ = 0;
   std::thread::id thread_;    // While running.
   std::uint32_t generation_;  // The fork count when it was made.
+  std::source_location source_;
   std::unique_ptr<AsyncGens> asyncgens_;
   std::shared_ptr<ExceptionHandler> handler_;  // Null: the default one.
   TaskFactory task_factory_;
@@ -510,6 +531,10 @@ class ASTER_API EventLoop {
   std::vector<std::unique_ptr<Service>> services_;  // In order of creation.
   std::vector<std::pair<std::type_index, Service*>> service_index_;
 };
+
+/// A loop in one line for people: "<EventLoop backend=epoll running=true closed=false
+/// debug=false>". The form may change. Thread rule: the loop's thread.
+[[nodiscard]] ASTER_API std::string to_string(const EventLoop& loop);
 
 /// The loop that runs in this thread; RuntimeError "no running event loop" when
 /// none does.

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <source_location>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -34,6 +35,8 @@ class ASTER_API HandleState : public Timer {
     return scheduler_->refuses_thread(call);
   }
   [[nodiscard]] bool is_cancelled() const noexcept { return stage_ == Stage::cancelled; }
+  /// For people, as `to_string` gives it.
+  [[nodiscard]] std::string text() const;
   [[nodiscard]] ContextSlot& context() noexcept { return context_; }
 
   void add_reference() noexcept { ++references_; }
@@ -97,6 +100,8 @@ class ASTER_API SharedHandleState : public Runnable {
   [[nodiscard]] bool is_cancelled() const noexcept {
     return stage_.load(std::memory_order_acquire) == Stage::cancelled;
   }
+  /// For people, as `to_string` gives it.
+  [[nodiscard]] std::string text() const;
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release_reference() noexcept {
     // The last holder needs no exchange: nobody is left to add one.
@@ -199,6 +204,7 @@ class Handle : protected detail::HandleRef<detail::HandleState> {
 
  protected:
   friend class EventLoop;
+  friend ASTER_API std::string to_string(const Handle& handle);
   using HandleRef::HandleRef;
 };
 
@@ -236,7 +242,15 @@ class ThreadsafeHandle : detail::HandleRef<detail::SharedHandleState> {
 
  private:
   friend class EventLoop;
+  friend ASTER_API std::string to_string(const ThreadsafeHandle& handle);
   using HandleRef::HandleRef;
 };
+
+/// A handle in one line for people, with the place of the call that made it: "<Handle
+/// cancelled made at crawl.cpp:12>", "<TimerHandle when=3.500 made at crawl.cpp:14>" (in
+/// seconds of the loop's clock). The form may change.
+[[nodiscard]] ASTER_API std::string to_string(const Handle& handle);
+/// The same, in any thread.
+[[nodiscard]] ASTER_API std::string to_string(const ThreadsafeHandle& handle);
 
 }  // namespace aster::inline v0

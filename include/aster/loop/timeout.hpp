@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -68,6 +69,7 @@ class ASTER_API Timeout : detail::Timer {
 
  private:
   enum class State : std::uint8_t { created, active, expiring, expired, finished };
+  friend ASTER_API std::string to_string(const Timeout& timeout);
   static const detail::RunnableOps timer_ops;
   void expire();
   void disarm() noexcept;
@@ -80,6 +82,10 @@ class ASTER_API Timeout : detail::Timer {
   State state_ = State::created;
   bool armed_ = false;  // Scheduled or queued.
 };
+
+/// A deadline in one line for people: "<Timeout [active] when=12.500>", in seconds of the
+/// loop's clock. The form may change.
+[[nodiscard]] ASTER_API std::string to_string(const Timeout& timeout);
 
 /// A deadline `delay` after this call (not after the entry); infinite: none.
 /// ValueError for NaN, RuntimeError without a running loop.

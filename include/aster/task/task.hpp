@@ -85,6 +85,7 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
  private:
   static const DriverOps driver_ops;
   void step();
+  [[nodiscard]] std::string describe_step() const;
   void finish();
   void complete_cancelled() noexcept;
   /// The pending task it awaits, if any.

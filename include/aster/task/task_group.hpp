@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -72,6 +73,7 @@ class ASTER_API TaskGroup {
   /// is then destroyed without running.
   template <class T>
   Task<T> create_task(Coroutine<T> coroutine, TaskOptions options = {}) {
+    if (refuses()) coroutine.close();  // Refused, not forgotten: no report.
     Scheduler& scheduler = check();
     detail::TaskGroupPlace place(*state_);
     return place.take(detail::spawn(scheduler, std::move(coroutine), nullptr, options));
@@ -105,9 +107,16 @@ class ASTER_API TaskGroup {
   Coroutine<bool> exit(std::exception_ptr error);
 
  private:
+  friend ASTER_API std::string to_string(const TaskGroup& group);
   Scheduler& check() const;
+  [[nodiscard]] bool refuses() const noexcept;
+  [[nodiscard]] const char* refusal() const noexcept;
 
   detail::TaskGroupState* state_;  // Counted: notes of children may outlive the group.
 };
+
+/// A group in one line for people: "<TaskGroup tasks=2 errors=1 cancelling>". The form
+/// may change.
+[[nodiscard]] ASTER_API std::string to_string(const TaskGroup& group);
 
 }  // namespace aster::inline v0

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ struct SimOptions {
   /// With nothing left that could happen, wait (really) for a `wake` from
   /// another thread instead of reporting a deadlock.
   bool wait_for_threads = false;
+  /// Where a `SimLoop` was made, for reports.
+  std::source_location source = std::source_location::current();
 };
 
 /// What can be made to fail by `SimBackend::fail_next`. The first six are the

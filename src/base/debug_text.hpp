@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/time.hpp>
+
+#include <source_location>
+#include <string>
+#include <string_view>
+
+/// The words of which reports are made.
+namespace aster::inline v0::detail {
+
+/// Whether `ASTER_DEBUG` asks for debug mode.
+[[nodiscard]] bool debug_by_environment() noexcept;
+
+/// "crawl.cpp:12".
+[[nodiscard]] std::string short_place(const std::source_location& place);
+/// The same with the whole path.
+[[nodiscard]] std::string full_place(const std::source_location& place);
+
+/// The function of a place as one would call it: "site::fetch" of what the compilers
+/// make of a coroutine's signature.
+[[nodiscard]] std::string function_name(std::string_view signature);
+
+/// "coroutine 'site::fetch' was never awaited".
+[[nodiscard]] std::string never_awaited_text(const std::source_location& definition);
+/// "called from main+0x12"; without a symbol "called from ./program+0x1a2b", for addr2line.
+[[nodiscard]] std::string called_from_text(const void* address);
+
+/// "0.123", as reports give seconds.
+[[nodiscard]] std::string seconds(Duration duration);
+
+}  // namespace aster::inline v0::detail

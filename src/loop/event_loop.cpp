@@ -15,6 +15,7 @@
 
 #include <aster/base/log.hpp>
 #include <aster/loop/event_loop.hpp>
+#include <aster/task/introspection_table.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -39,7 +40,8 @@ constexpr std::uint64_t cycles_between_polls = 100'000;
 void count_forks() {
   static std::once_flag once;
   std::call_once(once, [] {
-    ::pthread_atfork(nullptr, nullptr, [] {
+    ::pthread_atfork(detail::lock_schedulers, detail::unlock_schedulers, [] {
+      detail::unlock_schedulers();
       detail::fork_count.fetch_add(1, std::memory_order_relaxed);
       detail::running_scheduler() = nullptr;
       detail::asyncgen_hooks() = nullptr;

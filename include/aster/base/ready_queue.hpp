@@ -30,12 +30,15 @@ class Runnable {
 
   void run() { ops_->run(*this); }
   void drop() noexcept { ops_->drop(*this); }
+  /// What kind it is.
+  [[nodiscard]] const RunnableOps* runnable_kind() const noexcept { return ops_; }
 
  protected:
   ~Runnable() = default;
   const RunnableOps* ops_;
 
  private:
+  friend struct Layout;
   friend class ReadyQueue;
   friend class Inbox;
   Runnable* next_ = nullptr;

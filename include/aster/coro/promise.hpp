@@ -116,6 +116,7 @@ class ASTER_API PromiseBase {
   }
 
  private:
+  friend struct Layout;
   friend class Driver;
   friend class CallLink;
   friend struct FinalAwaiter;

@@ -55,6 +55,7 @@ class DoneLink : public ListNode {
   explicit DoneLink(Tagged) noexcept : target_(hook_tag) {}
 
  private:
+  friend struct Layout;
   static constexpr std::uintptr_t hook_tag = 1;
   std::uintptr_t target_ = 0;  // With the tag when it is a hook.
 };
@@ -112,6 +113,8 @@ class ASTER_API FutureBase : public Report {
 
   /// Queues `link`'s target when the future is done; it must not be yet.
   void add_link(DoneLink& link) noexcept { links_.push_back(link); }
+  /// Those who wait for it, oldest first.
+  [[nodiscard]] IntrusiveList<DoneLink>& links() noexcept { return links_; }
   /// `Future::add_done_callback`: queued now when the future is done already.
   CallbackId add_callback(Function<void()> callback, const Context* context);
   std::size_t remove_callback(CallbackId id) noexcept;
@@ -147,6 +150,7 @@ class ASTER_API FutureBase : public Report {
   void last_reference_gone() noexcept;
   [[noreturn]] void throw_already_done(const char* call) const;
 
+  friend struct Layout;
   Scheduler* scheduler_;
   std::uint32_t references_ = 1;
   State state_ = State::pending;

@@ -56,8 +56,8 @@ Stack stack_of_current(const TaskBase& task, const CallGraphOptions& options) {
   const PromiseBase* frame = task.innermost();
   Stack stack;
   const bool has_awaited = frame != nullptr && frame->await_site().line() != 0;
-  if (has_awaited && std::strcmp(frame->await_site().function_name(),
-                                 options.here.function_name()) != 0) {
+  if (has_awaited &&
+      std::strcmp(frame->await_site().function_name(), options.here.function_name()) != 0) {
     stack.push_back({options.here, false});
   } else {
     stack.push_back({options.here, true});
@@ -98,8 +98,7 @@ class Builder {
     TaskBase* task = future.as_task();
     if (task == nullptr || task->is_done()) return {};
     const Scheduler* running = running_scheduler();
-    const bool is_current =
-        running != nullptr && running->current() == static_cast<Driver*>(task);
+    const bool is_current = running != nullptr && running->current() == static_cast<Driver*>(task);
     Stack stack = is_current ? stack_of_current(*task, options_) : stack_from(task->innermost());
     apply_limit(stack, options_.limit);
     return stack;

@@ -26,18 +26,12 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-constexpr std::uint_least32_t leaf_line = __LINE__ + 2;
-Coroutine<> leaf(Future<> until) {
-  co_await until;
-}
-constexpr std::uint_least32_t through_line = __LINE__ + 2;
-Coroutine<> through(Future<> until) {
-  co_await leaf(std::move(until));
-}
-constexpr std::uint_least32_t join_line = __LINE__ + 2;
-Coroutine<> join(Task<> other) {
-  co_await other;
-}
+constexpr std::uint_least32_t leaf_line = __LINE__ + 1;
+Coroutine<> leaf(Future<> until) { co_await until; }
+constexpr std::uint_least32_t through_line = __LINE__ + 1;
+Coroutine<> through(Future<> until) { co_await leaf(std::move(until)); }
+constexpr std::uint_least32_t join_line = __LINE__ + 1;
+Coroutine<> join(Task<> other) { co_await other; }
 template <class T>
 Coroutine<> await_future(Future<T> future) {
   co_await std::move(future);
@@ -350,11 +344,10 @@ TEST_F(CallGraph, IsPrintedInCPythonsLayout) {  // INT-5
   const auto graph = capture_call_graph(task);
   const std::string file = "File '" + here() + "', line ";
   const std::string expected =
-      "* Task(name='inner', id=" + id_of(graph) + ")\n" +
-      "  + Call stack:\n" +                                                             //
-      "  |   " + file + std::to_string(leaf_line) + ", in async aster::leaf()\n" +       //
-      "  |   " + file + std::to_string(through_line) + ", in async aster::through()\n" + //
-      "  + Awaited by:\n" +                                                              //
+      "* Task(name='inner', id=" + id_of(graph) + ")\n" + "  + Call stack:\n" +           //
+      "  |   " + file + std::to_string(leaf_line) + ", in async aster::leaf()\n" +        //
+      "  |   " + file + std::to_string(through_line) + ", in async aster::through()\n" +  //
+      "  + Awaited by:\n" +                                                               //
       "    * Task(name='outer', id=" + id_of(graph.awaited_by().front()) + ")\n" +
       "      + Call stack:\n" +  //
       "      |   " + file + std::to_string(join_line) + ", in async aster::join()";
@@ -458,14 +451,14 @@ TEST(CallGraphDepth, OfAHundredThousandShieldsNeedsNoStack) {
   const auto run = [] {
     testing::SimLoop loop;
     auto never = loop.create_future<>();
-    Future<> outer = never;
-    for (int i = 0; i < 100'000; ++i) outer = shield(std::move(outer));
-    auto task = loop.create_task(leaf(outer), {.name = "above"});
+    std::vector<Future<>> outer{never};
+    for (int i = 0; i < 100'000; ++i) outer.push_back(shield(outer.back()));
+    auto task = loop.create_task(leaf(outer.back()), {.name = "above"});
     loop.run_until_idle();
     EXPECT_THAT(names(capture_call_graph(never).awaited_by()), ElementsAre("above"));
     never.set_result();
-    outer = {};
     loop.run_until_complete(task);
+    while (!outer.empty()) outer.pop_back();
   };
   support::on_small_stack(run);
 }

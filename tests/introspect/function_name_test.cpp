@@ -32,9 +32,7 @@ Coroutine<std::vector<T>> templated(T value, std::vector<T>) {
 }
 template <class T>
 struct Box {
-  Coroutine<> method(void (*)(int)) const& {
-    co_await std::suspend_always();
-  }
+  Coroutine<> method(void (*)(int)) const& { co_await std::suspend_always(); }
   template <class U>
   Coroutine<U> both(U value) noexcept {
     co_await std::suspend_always();
@@ -102,10 +100,10 @@ TEST(FunctionName, OfPlainFunctionsHasTheSameForm) {
 // What the two compilers say, so that each is tested with both.
 TEST(FunctionName, IsTheSameForBothCompilers) {
   using detail::shorten_signature;
-  EXPECT_EQ(shorten_signature(
-                "void nn::{anonymous}::K<int>::mem(nn::{anonymous}::K<int>::mem<long int>"
-                "(std::vector<long int>, void (*)(int)) const &::_ZNKR2nn3memILi.Frame*)"),
-            "nn::K::mem");
+  EXPECT_EQ(
+      shorten_signature("void nn::{anonymous}::K<int>::mem(nn::{anonymous}::K<int>::mem<long int>"
+                        "(std::vector<long int>, void (*)(int)) const &::_ZNKR2nn3memILi.Frame*)"),
+      "nn::K::mem");
   EXPECT_EQ(shorten_signature("C nn::(anonymous namespace)::K<int>::mem(std::vector<U>, void "
                               "(*)(int)) const & [T = int, U = long]"),
             "nn::K::mem");

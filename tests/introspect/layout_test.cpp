@@ -160,19 +160,15 @@ class Reader {
 
 Reader reader() { return Reader(reinterpret_cast<Address>(&aster_introspection_v1)); }
 
-constexpr unsigned leaf_line = __LINE__ + 2;
-Coroutine<> leaf(Future<> until) {
-  co_await until;
-}
-constexpr unsigned deep_line = __LINE__ + 2;
-Coroutine<> deep(Future<> until) {
-  co_await leaf(std::move(until));
-}
+constexpr unsigned leaf_line = __LINE__ + 1;
+Coroutine<> leaf(Future<> until) { co_await until; }
+constexpr unsigned deep_line = __LINE__ + 1;
+Coroutine<> deep(Future<> until) { co_await leaf(std::move(until)); }
 Coroutine<> join(Task<> task) { co_await task; }
 Coroutine<> gathering(Task<> task) { co_await gather(shield(std::move(task)), sleep(1h)); }
-Coroutine<> waiting(Task<> task) { co_await wait(std::vector<Task<>>{std::move(task)}); }
-Coroutine<> completing(Task<> task) {
-  auto each = as_completed(std::vector<Task<>>{std::move(task)});
+Coroutine<> waiting(std::vector<Task<>> tasks) { co_await wait(std::move(tasks)); }
+Coroutine<> completing(std::vector<Task<>> tasks) {
+  auto each = as_completed(std::move(tasks));
   auto next = co_await each.next();
   static_cast<void>(next);
 }
@@ -209,8 +205,8 @@ TEST(IntrospectionTable, LeadsToTasksTheirStacksAndWhoAwaitsThem) {
   auto task = loop.create_task(deep(never), {.name = "a name that needs memory of its own"});
   auto numbered = loop.create_task(join(task));
   auto gatherer = loop.create_task(gathering(task), {.name = "gather"});
-  auto waiter = loop.create_task(waiting(task), {.name = "wait"});
-  auto each = loop.create_task(completing(task), {.name = "each"});
+  auto waiter = loop.create_task(waiting({task}), {.name = "wait"});
+  auto each = loop.create_task(completing({task}), {.name = "each"});
   auto parent = loop.create_task(grouping(never), {.name = "parent"});
   loop.run_until_idle();
   const auto tasks = reader().tasks();

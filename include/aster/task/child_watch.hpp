@@ -103,8 +103,9 @@ class ASTER_API ChildWatch : Runnable {
   [[nodiscard]] const ChildOwner& owner() const noexcept { return *owner_; }
   /// The watch that `hook` belongs to; null when it is another's.
   [[nodiscard]] static const ChildWatch* of(const DoneHook& hook) noexcept {
-    return hook.target()->runnable_kind() == &runnable_ops ? static_cast<const ChildWatch*>(hook.owner_)
-                                                  : nullptr;
+    return hook.target()->runnable_kind() == &runnable_ops
+               ? static_cast<const ChildWatch*>(hook.owner_)
+               : nullptr;
   }
 
  private:

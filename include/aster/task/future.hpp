@@ -6,6 +6,7 @@
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/function.hpp>
 #include <aster/base/intrusive_list.hpp>
+#include <aster/coro/await_path.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/result.hpp>
 #include <aster/task/scheduler.hpp>
@@ -431,7 +432,9 @@ class Future : public detail::FutureTag {
   template <class E>
     requires(!std::is_convertible_v<E, std::exception_ptr>)
   void set_exception(E&& error) {
-    set_exception(std::make_exception_ptr(std::forward<E>(error)));
+    std::exception_ptr made = std::make_exception_ptr(std::forward<E>(error));
+    detail::note_made(made);
+    set_exception(std::move(made));
   }
 
   /// Cancels it: waiters and callbacks are queued, awaits throw CancelledError.

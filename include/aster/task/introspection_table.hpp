@@ -56,7 +56,8 @@ struct aster_introspection_table {
   std::uint32_t link_target;  ///< Even: a driver that awaits. Odd: a runnable, the link a hook.
   std::uint32_t hook_owner;   ///< The watch, when that runnable is of `watch_kind`.
   std::uint32_t watch_owner;  ///< What watches: a gather, group, shield, wait.
-  std::uint32_t owner_waiter;  ///< Bits 0 and 1: a future (0), driver (1) or wait list (2), else null.
+  std::uint32_t
+      owner_waiter;  ///< Bits 0 and 1: a future (0), driver (1) or wait list (2), else null.
 
   // Wait list.
   std::uint32_t list_waits;   ///< A list; each node is `wait_node` into a wait.

@@ -180,6 +180,12 @@ Coroutine<> grouping(Future<> until) {
   co_await with(TaskGroup(), body);
 }
 
+TEST(IntrospectionTable, WhoAwaitsTakesNoSpaceOfItsOwn) {  // INT-12
+  EXPECT_EQ(sizeof(detail::DoneLink), 3 * sizeof(void*));  // The list's two, and whom to queue.
+  EXPECT_EQ(sizeof(detail::ChildWaiter), sizeof(void*));
+  EXPECT_EQ(sizeof(detail::PromiseBase), 3 * sizeof(void*));  // One of them for the place.
+}
+
 TEST(IntrospectionTable, SaysWhatItIs) {
   EXPECT_STREQ(aster_introspection_v1.magic, "aster");
   EXPECT_EQ(aster_introspection_v1.version, 1U);

@@ -4,10 +4,13 @@
 #include <aster/task/scheduler.hpp>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <iostream>
 #include <ostream>
-#include <sstream>
+#include <string_view>
 #include <unordered_map>
 
 #include "introspect/awaiters.hpp"
@@ -130,9 +133,8 @@ class Writer {
         enter(above[place.next++]);
       }
     }
-    std::string text = std::move(text_).str();
-    text.pop_back();
-    return text;
+    text_.pop_back();  // The last newline.
+    return std::move(text_);
   }
 
  private:
@@ -143,8 +145,27 @@ class Writer {
     std::size_t next;  // Of those who await it.
   };
 
-  std::ostream& indent() { return text_ << std::string(4 * open_.size(), ' '); }
-  void line(const char* text) { indent() << text << "\n"; }
+  void line(std::string_view text) {
+    text_.append(4 * open_.size(), ' ');
+    text_ += text;
+    text_ += '\n';
+  }
+
+  static std::string hex(std::uintptr_t number) {
+    std::array<char, 2 * sizeof number> digits;
+    const auto end = std::to_chars(digits.begin(), digits.end(), number, 16).ptr;
+    return "0x" + std::string(digits.begin(), end);
+  }
+  static std::string heading(FutureBase& future) {
+    const std::string id = "id=" + hex(reinterpret_cast<std::uintptr_t>(&future)) + ")";
+    TaskBase* task = future.as_task();
+    return task != nullptr ? "* Task(name='" + task->name() + "', " + id : "* Future(" + id;
+  }
+  static std::string text_of(const FrameCallGraphEntry& entry) {
+    return std::string("  |   File '") + entry.frame.file_name() + "', line " +
+           std::to_string(entry.frame.line()) + ", in " + (entry.is_coroutine ? "async " : "") +
+           entry.function() + "()";
+  }
 
   void enter(std::size_t index) {
     const CallGraphNodes::Node& node = nodes_[index];
@@ -153,24 +174,13 @@ class Writer {
       return;
     }
     ++written_;
-    indent() << "* ";
-    if (TaskBase* task = node.future->as_task()) {
-      text_ << "Task(name='" << task->name() << "', ";
-    } else {
-      text_ << "Future(";
-    }
-    text_ << "id=0x" << std::hex << reinterpret_cast<std::uintptr_t>(node.future.get()) << std::dec
-          << ")";
     if (is_open_[index]) {
-      text_ << " ... awaits itself\n";
+      line(heading(*node.future) + " ... awaits itself");
       return;
     }
-    text_ << "\n";
+    line(heading(*node.future));
     if (!node.stack.empty()) line("  + Call stack:");
-    for (const FrameCallGraphEntry& entry : node.stack) {
-      indent() << "  |   File '" << entry.frame.file_name() << "', line " << entry.frame.line()
-               << ", in " << (entry.is_coroutine ? "async " : "") << entry.function() << "()\n";
-    }
+    for (const FrameCallGraphEntry& entry : node.stack) line(text_of(entry));
     if (node.awaited_by.empty()) return;
     line("  + Awaited by:");
     is_open_[index] = true;
@@ -181,7 +191,7 @@ class Writer {
   std::vector<bool> is_open_;
   std::vector<Place> open_;  // The way down to where we are.
   std::size_t written_ = 0;
-  std::ostringstream text_;
+  std::string text_;
 };
 
 }  // namespace
@@ -200,7 +210,11 @@ FutureCallGraph capture_of(FutureBase& future, const CallGraphOptions& options) 
 
 void print_text(std::string text, std::ostream* out) {
   text += "\n";
-  (out != nullptr ? *out : std::cout) << text << std::flush;
+  if (out != nullptr) {
+    *out << text;
+  } else {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  }
 }
 
 }  // namespace detail

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <iostream>
+#include <cstdio>
 #include <ostream>
 
 namespace aster::inline v0::detail {
@@ -30,20 +30,25 @@ std::vector<std::source_location> task_stack(TaskBase& task, std::optional<int> 
 }
 
 void print_task_stack(TaskBase& task, std::optional<int> limit, std::ostream* out) {
-  std::ostream& to = out != nullptr ? *out : std::cerr;
   const std::vector<std::source_location> sites = task_stack(task, limit);
   const std::exception_ptr error = task.is_cancelled() ? nullptr : task.stored_error();
+  std::string text;
   if (sites.empty()) {
-    to << "No stack for " << task.text() << "\n";
+    text = "No stack for " + task.text() + "\n";
   } else {
-    to << (error != nullptr ? "Traceback for " : "Stack for ") << task.text()
-       << " (most recent call last):\n";
+    text = (error != nullptr ? "Traceback for " : "Stack for ") + task.text() +
+           " (most recent call last):\n";
   }
   for (const std::source_location& site : sites) {
-    to << "  File \"" << site.file_name() << "\", line " << site.line() << ", in "
-       << short_function_name(site) << "\n";
+    text += std::string("  File \"") + site.file_name() + "\", line " +
+            std::to_string(site.line()) + ", in " + short_function_name(site) + "\n";
   }
-  if (error != nullptr) to << describe(error) << "\n";
+  if (error != nullptr) text += describe(error) + "\n";
+  if (out != nullptr) {
+    *out << text;
+  } else {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+  }
 }
 
 }  // namespace aster::inline v0::detail

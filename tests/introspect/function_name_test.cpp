@@ -16,6 +16,18 @@
 namespace aster {
 namespace {
 
+/// Suspends, for good.
+struct Stop {
+  using aster_awaiter = void;
+  Stop() noexcept = default;
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> handle) const noexcept {
+    detail::driver_of(handle).suspend();
+  }
+  void await_resume() const noexcept {}
+};
+
 /// The name of a coroutine that suspends at its first await.
 template <class T>
 std::string name_in(Coroutine<T> coroutine) {
@@ -24,23 +36,23 @@ std::string name_in(Coroutine<T> coroutine) {
   return short_function_name(driver.innermost()->await_site());
 }
 
-Coroutine<> plain(int) { co_await std::suspend_always(); }
+Coroutine<> plain(int) { co_await Stop(); }
 template <class T>
 Coroutine<std::vector<T>> templated(T value, std::vector<T>) {
-  co_await std::suspend_always();
+  co_await Stop();
   co_return std::vector<T>{value};
 }
 template <class T>
 struct Box {
-  Coroutine<> method(void (*)(int)) const& { co_await std::suspend_always(); }
+  Coroutine<> method(void (*)(int)) const& { co_await Stop(); }
   template <class U>
   Coroutine<U> both(U value) noexcept {
-    co_await std::suspend_always();
+    co_await Stop();
     co_return value;
   }
-  Coroutine<> operator()(T) const { co_await std::suspend_always(); }
-  Coroutine<> operator<(int) const { co_await std::suspend_always(); }
-  static Coroutine<> of_class() { co_await std::suspend_always(); }
+  Coroutine<> operator()(T) const { co_await Stop(); }
+  Coroutine<> operator<(int) const { co_await Stop(); }
+  static Coroutine<> of_class() { co_await Stop(); }
 };
 
 TEST(FunctionName, OfAFunctionIsWithoutTypes) {
@@ -66,23 +78,23 @@ TEST(FunctionName, KeepsTheSymbolOfAnOperator) {
 
 Coroutine<> free_with_local() {
   struct Local {
-    Coroutine<> run() { co_await std::suspend_always(); }
+    Coroutine<> run() { co_await Stop(); }
   };
   Local local;
   return local.run();
 }
 template <class F>
 Coroutine<> generic(F) {
-  co_await std::suspend_always();
+  co_await Stop();
 }
 
 TEST(FunctionName, GoesThroughLambdasAndFunctions) {
   struct Here {
     static auto lambda() {
-      return [](int) -> Coroutine<> { co_await std::suspend_always(); };
+      return [](int) -> Coroutine<> { co_await Stop(); };
     }
     static auto generic_lambda() {
-      return [](auto) -> Coroutine<> { co_await std::suspend_always(); };
+      return [](auto) -> Coroutine<> { co_await Stop(); };
     }
   };
   EXPECT_EQ(name_in(free_with_local()), "aster::free_with_local::Local::run");

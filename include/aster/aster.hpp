@@ -27,6 +27,7 @@
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/coro/foreign.hpp>
+#include <aster/coro/function_name.hpp>
 #include <aster/coro/generator.hpp>
 #include <aster/coro/generator_frame.hpp>
 #include <aster/coro/immediately.hpp>
@@ -44,6 +45,7 @@
 #include <aster/task/future.hpp>
 #include <aster/task/gather.hpp>
 #include <aster/task/inbox.hpp>
+#include <aster/task/introspection_table.hpp>
 #include <aster/task/scheduler.hpp>
 #include <aster/task/shield.hpp>
 #include <aster/task/task.hpp>
@@ -89,3 +91,5 @@
 #include <aster/executor/thread_pool.hpp>
 #include <aster/executor/to_thread.hpp>
 #include <aster/executor/wrap_future.hpp>
+// introspect
+#include <aster/introspect/call_graph.hpp>

@@ -47,6 +47,10 @@ Record* find(const void* object) noexcept {
 
 }  // namespace
 
+void detail::note_made(const std::exception_ptr& error) noexcept {
+  if (Record* record = find(object_of(error))) *record = Record{};
+}
+
 void detail::note_rethrow(const std::exception_ptr& error) noexcept {
   records.thrown_again = object_of(error);
 }

@@ -17,6 +17,7 @@
 
 #include <aster/base/log.hpp>
 #include <aster/loop/event_loop.hpp>
+#include <aster/task/introspection_table.hpp>
 
 #include <algorithm>
 #include <mutex>
@@ -44,7 +45,8 @@ std::string wrong_thread_text(const char* call, const std::source_location& loop
 void count_forks() {
   static std::once_flag once;
   std::call_once(once, [] {
-    ::pthread_atfork(nullptr, nullptr, [] {
+    ::pthread_atfork(detail::lock_schedulers, detail::unlock_schedulers, [] {
+      detail::unlock_schedulers();
       detail::fork_count.fetch_add(1, std::memory_order_relaxed);
       detail::running_scheduler() = nullptr;
       detail::asyncgen_hooks() = nullptr;

@@ -18,6 +18,7 @@ Coroutine<> WaitState::run(OwnerRef<WaitState> state, Duration timeout) {
   } stop(*state);
   EventLoop& loop = state->scheduler_.loop();
   state->waiter_ = loop.create_future<>();
+  state->set_waiter(ChildWaiter(Access::state(state->waiter_)));
   state->pending_count_ = state->children_.size();
   if (timeout != Duration::max()) {
     auto expire = [hold = OwnerRef<WaitState>::share(*state)]() mutable {
@@ -63,7 +64,9 @@ const RunnableOps CompletionState::Deadline::timer_ops{
       static_cast<Deadline&>(static_cast<Timer&>(node)).armed = false;
     }};
 
-CompletionState::CompletionState(Scheduler& scheduler) : scheduler_(scheduler) {}
+CompletionState::CompletionState(Scheduler& scheduler) : scheduler_(scheduler) {
+  set_waiter(ChildWaiter(waiters_));
+}
 CompletionState::~CompletionState() {
   while (!done_.empty()) done_.pop_front();
 }

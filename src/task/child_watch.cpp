@@ -9,9 +9,9 @@ const RunnableOps ChildWatch::runnable_ops{
       struct Release {
         ChildOwner& owner;
         ~Release() { owner.release(); }
-      } release{self.owner_};
-      self.owner_.child_done(self);
+      } release{*self.owner_};
+      self.owner_->child_done(self);
     },
-    [](Runnable& node) noexcept { static_cast<ChildWatch&>(node).owner_.release(); }};
+    [](Runnable& node) noexcept { static_cast<ChildWatch&>(node).owner_->release(); }};
 
 }  // namespace aster::inline v0::detail

@@ -35,6 +35,18 @@ class TaskGroupState final : public ChildOwner {
     if (--references == 0) delete this;
   }
 
+  /// Whose block it is.
+  void entered_by(Scheduler& by, Driver& driver) noexcept {
+    scheduler = &by;
+    parent = &driver;
+    set_waiter(ChildWaiter(driver));
+  }
+  /// The group is left, or given up: the parent may go.
+  void left() noexcept {
+    finished = true;
+    set_waiter({});
+  }
+
   void add(void* memory, FutureBase& task) noexcept {
     auto* child = ::new (memory) Child(*this, StateRef<FutureBase>::share(task));
     children.push_back(*child);
@@ -126,7 +138,7 @@ TaskGroup::TaskGroup(TaskGroup&& other) noexcept : state_(std::exchange(other.st
 TaskGroup::~TaskGroup() {
   if (state_ == nullptr) return;
   state_->end.close();      // Never used when it was entered by hand and not left.
-  state_->finished = true;  // Entered by hand and never left: the parent may go as well.
+  state_->left();  // Entered by hand and never left: the parent may go as well.
   state_->release();
 }
 
@@ -195,7 +207,7 @@ Coroutine<bool> end_group(TaskGroupState& state) {
       }
     }
   }
-  state.finished = true;
+  state.left();
 
   if (state.base_error != nullptr) {
     for (const std::exception_ptr& other : state.all_errors(nullptr)) {
@@ -243,8 +255,7 @@ Coroutine<TaskGroup&> TaskGroup::enter() {
     throw RuntimeError("TaskGroup cannot determine the parent task");
   }
   state.end = end_group(state);
-  state.scheduler = &scheduler;
-  state.parent = scheduler.current();
+  state.entered_by(scheduler, *scheduler.current());
   if (state.cancelled_early) cancel();
   co_return *this;
 }

@@ -27,6 +27,7 @@ class ListNode {
   ~ListNode() = default;
 
  private:
+  friend struct Layout;
   template <class>
   friend class IntrusiveList;
   ListNode* next_ = nullptr;
@@ -97,6 +98,7 @@ class IntrusiveList {
   }
 
  private:
+  friend struct Layout;
   struct Root final : ListNode {};
   void reset() noexcept {
     root_.next_ = &root_;

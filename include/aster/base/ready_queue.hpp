@@ -36,12 +36,15 @@ class Runnable {
   [[nodiscard]] std::string describe() const {
     return ops_->describe != nullptr ? ops_->describe(*this) : std::string();
   }
+  /// What kind it is.
+  [[nodiscard]] const RunnableOps* runnable_kind() const noexcept { return ops_; }
 
  protected:
   ~Runnable() = default;
   const RunnableOps* ops_;
 
  private:
+  friend struct Layout;
   friend class ReadyQueue;
   friend class Inbox;
   Runnable* next_ = nullptr;

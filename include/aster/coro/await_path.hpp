@@ -27,6 +27,8 @@ namespace aster::inline v0 {
 
 namespace detail {
 
+/// `error` was just made: what was known of its address was another's.
+ASTER_API void note_made(const std::exception_ptr& error) noexcept;
 /// `error` is about to be thrown again where it is awaited.
 ASTER_API void note_rethrow(const std::exception_ptr& error) noexcept;
 /// `error` has left a coroutine that last awaited something at `site`.

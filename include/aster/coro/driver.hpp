@@ -197,6 +197,7 @@ class ASTER_API Driver : public Runnable {
   std::uint8_t flags_ = 0;
 
  private:
+  friend struct Layout;
   friend class PromiseBase;
   friend struct FinalAwaiter;
   friend class CallLink;
@@ -221,6 +222,7 @@ class CallLink {
   PromiseBase* child_ = nullptr;  // Owned; null before the call and after the return.
 
  private:
+  friend struct Layout;
   friend class Driver;
   friend class PromiseBase;
   friend struct FinalAwaiter;

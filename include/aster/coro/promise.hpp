@@ -66,7 +66,7 @@ class ASTER_API PromiseBase {
     static_assert(awaitable<T>,
                   "aster: co_await needs a Coroutine, Task, Future, or a type with operator "
                   "co_await or the three await members");
-    site_ = site;
+    if constexpr (ASTER_AWAIT_SITES != 0) site_ = site;
     if constexpr (HasMemberCoAwait<T> || HasFreeCoAwait<T>) {
       using Found = decltype(get_awaiter(std::forward<T>(value)));
       if constexpr (NativeAwaiter<Found>) {
@@ -132,6 +132,7 @@ class ASTER_API PromiseBase {
   }
 
  private:
+  friend struct Layout;
   friend class Driver;
   friend class CallLink;
   friend struct FinalAwaiter;

@@ -4,11 +4,48 @@
 #include <aster/base/config.hpp>
 #include <aster/task/future.hpp>
 
+#include <cstdint>
 #include <utility>
 
-namespace aster::inline v0::detail {
+namespace aster::inline v0 {
+
+class WaitList;
+
+namespace detail {
 
 class ChildWatch;
+
+/// Who waits, in the end, for the children of a `ChildOwner`: whoever awaits a future,
+/// one driver, or those in a wait list. For introspection only.
+class ChildWaiter {
+ public:
+  enum class Kind : std::uint8_t { future = 0, driver = 1, list = 2 };
+
+  /// Nobody.
+  ChildWaiter() noexcept = default;
+  explicit ChildWaiter(FutureBase& future) noexcept : ChildWaiter(&future, Kind::future) {}
+  explicit ChildWaiter(Driver& driver) noexcept : ChildWaiter(&driver, Kind::driver) {}
+  explicit ChildWaiter(WaitList& list) noexcept : ChildWaiter(&list, Kind::list) {}
+
+  [[nodiscard]] FutureBase* future() const noexcept { return get<FutureBase>(Kind::future); }
+  [[nodiscard]] Driver* driver() const noexcept { return get<Driver>(Kind::driver); }
+  [[nodiscard]] WaitList* list() const noexcept { return get<WaitList>(Kind::list); }
+
+ private:
+  friend struct Layout;
+  static constexpr std::uintptr_t kind_mask = 3;
+
+  ChildWaiter(void* target, Kind kind) noexcept
+      : tagged_(reinterpret_cast<std::uintptr_t>(target) | static_cast<std::uintptr_t>(kind)) {}
+  template <class T>
+  [[nodiscard]] T* get(Kind kind) const noexcept {
+    if ((tagged_ & kind_mask) != static_cast<std::uintptr_t>(kind)) return nullptr;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
+    return reinterpret_cast<T*>(tagged_ & ~kind_mask);
+  }
+
+  std::uintptr_t tagged_ = 0;
+};
 
 /// Who is told, on the loop, that futures it watches are done: the outer future of
 /// a gather, the waiter of a wait. Counted, as a note that is queued may outlive
@@ -20,8 +57,17 @@ class ASTER_API ChildOwner {
   virtual void retain() noexcept = 0;
   virtual void release() noexcept = 0;
 
+  /// Who waits for it.
+  [[nodiscard]] const ChildWaiter& waiter() const noexcept { return waiter_; }
+
  protected:
+  ChildOwner() noexcept = default;
   ~ChildOwner() = default;
+  void set_waiter(ChildWaiter waiter) noexcept { waiter_ = waiter; }
+
+ private:
+  friend struct Layout;
+  ChildWaiter waiter_;
 };
 
 /// One watched future: when it is done, a callback is queued that tells the owner.
@@ -29,11 +75,11 @@ class ASTER_API ChildOwner {
 class ASTER_API ChildWatch : Runnable {
  public:
   ChildWatch(ChildOwner& owner, StateRef<FutureBase> child) noexcept
-      : Runnable(&runnable_ops), owner_(owner), child_(std::move(child)) {
+      : Runnable(&runnable_ops), owner_(&owner), child_(std::move(child)) {
     link_.owner_ = this;
     link_.set_target(*this);
     link_.queued_ = [](DoneHook& link) noexcept {
-      static_cast<ChildWatch*>(link.owner_)->owner_.retain();
+      static_cast<ChildWatch*>(link.owner_)->owner_->retain();
     };
     link_.discard_ = [](DoneHook&) noexcept {};
   }
@@ -44,7 +90,7 @@ class ASTER_API ChildWatch : Runnable {
   /// Begins to watch; a child that is done already is told in the next turn.
   void start() noexcept {
     if (child_->is_done()) {
-      owner_.retain();
+      owner_->retain();
       child_->scheduler().post(*this);
     } else {
       child_->add_link(link_);
@@ -54,11 +100,19 @@ class ASTER_API ChildWatch : Runnable {
   void stop() noexcept { link_.unlink(); }
 
   [[nodiscard]] FutureBase& child() const noexcept { return *child_; }
+  [[nodiscard]] const ChildOwner& owner() const noexcept { return *owner_; }
+  /// The watch that `hook` belongs to; null when it is another's.
+  [[nodiscard]] static const ChildWatch* of(const DoneHook& hook) noexcept {
+    return hook.target()->runnable_kind() == &runnable_ops
+               ? static_cast<const ChildWatch*>(hook.owner_)
+               : nullptr;
+  }
 
  private:
+  friend struct Layout;
   static const RunnableOps runnable_ops;
 
-  ChildOwner& owner_;
+  ChildOwner* owner_;
   StateRef<FutureBase> child_;
   DoneHook link_;
 };
@@ -92,4 +146,5 @@ class OwnerRef {
   Owner* owner_;
 };
 
-}  // namespace aster::inline v0::detail
+}  // namespace detail
+}  // namespace aster::inline v0

@@ -6,6 +6,7 @@
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/function.hpp>
 #include <aster/base/intrusive_list.hpp>
+#include <aster/coro/await_path.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/result.hpp>
 #include <aster/task/scheduler.hpp>
@@ -55,6 +56,7 @@ class DoneLink : public ListNode {
   explicit DoneLink(Tagged) noexcept : target_(hook_tag) {}
 
  private:
+  friend struct Layout;
   static constexpr std::uintptr_t hook_tag = 1;
   std::uintptr_t target_ = 0;  // With the tag when it is a hook.
 };
@@ -112,6 +114,8 @@ class ASTER_API FutureBase : public Report {
 
   /// Queues `link`'s target when the future is done; it must not be yet.
   void add_link(DoneLink& link) noexcept { links_.push_back(link); }
+  /// Those who wait for it, oldest first.
+  [[nodiscard]] IntrusiveList<DoneLink>& links() noexcept { return links_; }
   /// `Future::add_done_callback`: queued now when the future is done already.
   CallbackId add_callback(Function<void()> callback, const Context* context);
   std::size_t remove_callback(CallbackId id) noexcept;
@@ -147,6 +151,7 @@ class ASTER_API FutureBase : public Report {
   void last_reference_gone() noexcept;
   [[noreturn]] void throw_already_done(const char* call) const;
 
+  friend struct Layout;
   Scheduler* scheduler_;
   std::uint32_t references_ = 1;
   State state_ = State::pending;
@@ -427,7 +432,9 @@ class Future : public detail::FutureTag {
   template <class E>
     requires(!std::is_convertible_v<E, std::exception_ptr>)
   void set_exception(E&& error) {
-    set_exception(std::make_exception_ptr(std::forward<E>(error)));
+    std::exception_ptr made = std::make_exception_ptr(std::forward<E>(error));
+    detail::note_made(made);
+    set_exception(std::move(made));
   }
 
   /// Cancels it: waiters and callbacks are queued, awaits throw CancelledError.

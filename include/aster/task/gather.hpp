@@ -110,7 +110,9 @@ class GatherState final : public FutureState<Result>, public GatherCore {
               Children children)
       : FutureState<Result>(scheduler, source),
         GatherCore(errors_are_results),
-        handles_(std::move(children)) {}
+        handles_(std::move(children)) {
+    set_waiter(ChildWaiter(static_cast<FutureBase&>(*this)));
+  }
 
   bool cancel(std::string&& message) noexcept override {
     return !this->is_done() && cancel_children(message);

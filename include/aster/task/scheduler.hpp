@@ -30,6 +30,7 @@ ASTER_API extern std::atomic<std::uint32_t> fork_count;
 
 class FutureBase;
 class TaskBase;
+struct Layout;
 
 /// What a failed future leaves for the loop to report on its next turn.
 class Report : public ListNode {
@@ -53,7 +54,7 @@ class Report : public ListNode {
 class ASTER_API Scheduler {
  public:
   /// Made by the loop.
-  explicit Scheduler(EventLoop& loop) noexcept : loop_(&loop) {}
+  explicit Scheduler(EventLoop& loop) noexcept;
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
@@ -165,7 +166,8 @@ class ASTER_API Scheduler {
  private:
   friend class EventLoop;
   friend class detail::TaskBase;
-  ~Scheduler() = default;
+  friend struct detail::Layout;
+  ~Scheduler();
   void check_open(const char* call) const;
   [[nodiscard]] bool is_wrong_thread() const noexcept;
   [[nodiscard]] bool tell_wrong_thread(const char* call) const noexcept;
@@ -186,6 +188,9 @@ class ASTER_API Scheduler {
   detail::IntrusiveList<detail::TaskBase> tasks_;  // All that have not ended; one reference each.
   detail::IntrusiveList<detail::Report> reports_;
   detail::IntrusiveList<detail::Report> kept_;
+  // In the list of all, for introspection.
+  Scheduler* next_scheduler_ = nullptr;
+  Scheduler* previous_scheduler_ = nullptr;
   TimePoint last_now_{};  // What the clock said last: timers before it are due.
   std::shared_ptr<detail::Inbox> inbox_;
 

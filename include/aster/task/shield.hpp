@@ -27,6 +27,7 @@ class ShieldState final : public FutureState<T>, ChildOwner {
       : FutureState<T>(scheduler, source),
         inner_(std::move(inner)),
         watch_(*this, StateRef<FutureBase>::share(Access::state(inner_))) {
+    set_waiter(ChildWaiter(static_cast<FutureBase&>(*this)));
     this->add_reference();  // Its own, until the inner future is done.
     scheduler.keep(*this);
     watch_.start();

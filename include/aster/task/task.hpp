@@ -9,6 +9,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <iosfwd>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -49,6 +50,11 @@ class ASTER_API HeldCallable {
   ~HeldCallable() = default;
 };
 
+/// For `Task::get_stack` and `Task::print_stack`.
+[[nodiscard]] ASTER_API std::vector<std::source_location> task_stack(TaskBase& task,
+                                                                     std::optional<int> limit);
+ASTER_API void print_task_stack(TaskBase& task, std::optional<int> limit, std::ostream* out);
+
 /// A task without its result's type: the library's driver, and a future. The list
 /// link it has from `Report` holds it in its loop's list of tasks until it ends.
 class ASTER_API TaskBase : public FutureBase, public Driver {
@@ -83,6 +89,7 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   void drop_stored_error() noexcept override { drop_result(); }
 
  private:
+  friend struct Layout;
   static const DriverOps driver_ops;
   void step();
   [[nodiscard]] std::string describe_step() const;
@@ -177,6 +184,22 @@ class Task : public Future<T> {
   /// Renames it.
   void set_name(std::string_view name) { task().set_name(name); }
 
+  /// Where it stands: the awaits it is in, oldest (outermost) first; of a frame that is
+  /// running, its last one. Of a failed task the awaits that the exception came through
+  /// (see `await_path`). Empty before the first await and when it has a value or was
+  /// cancelled. At most `limit`: the newest of a stack, the oldest of an exception's.
+  [[nodiscard]] std::vector<std::source_location> get_stack(std::optional<int> limit = {}) const {
+    return detail::task_stack(task(), limit);
+  }
+  /// Writes that in Python's form, to stderr.
+  void print_stack(std::optional<int> limit = {}) const {
+    detail::print_task_stack(task(), limit, nullptr);
+  }
+  /// The same to `out`.
+  void print_stack(std::optional<int> limit, std::ostream& out) const {
+    detail::print_task_stack(task(), limit, &out);
+  }
+
   /// Calls `callback(task)` once it is done; see `Future::add_done_callback`.
   template <std::invocable<Task> F>
   CallbackId add_done_callback(F&& callback) {
@@ -231,6 +254,18 @@ class ASTER_API AnyTask {
   [[nodiscard]] std::string get_name() const { return state().as_task()->name(); }
   /// As `Task::set_name`.
   void set_name(std::string_view name) { state().as_task()->set_name(name); }
+  /// As `Task::get_stack`.
+  [[nodiscard]] std::vector<std::source_location> get_stack(std::optional<int> limit = {}) const {
+    return detail::task_stack(*state().as_task(), limit);
+  }
+  /// As `Task::print_stack`.
+  void print_stack(std::optional<int> limit = {}) const {
+    detail::print_task_stack(*state().as_task(), limit, nullptr);
+  }
+  /// The same to `out`.
+  void print_stack(std::optional<int> limit, std::ostream& out) const {
+    detail::print_task_stack(*state().as_task(), limit, &out);
+  }
   /// As `Future::done`.
   [[nodiscard]] bool done() const noexcept { return state().is_done(); }
   /// As `Future::cancelled`.

@@ -19,12 +19,17 @@ class WaitList;
 
 namespace detail {
 
+struct Layout;
+
 /// One wait in a `WaitList`; lives in the awaiting frame. In the list from its
 /// suspension to its resumption, as a woken or cancelled task has its place in the
 /// queue until it runs.
 class ASTER_API WaitNode : public Waiter, public ListNode {
  public:
   enum class State : std::uint8_t { idle, waiting, woken, cancelled };
+
+  /// Who waits here; null unless somebody does.
+  [[nodiscard]] Driver* driver() const noexcept { return driver_; }
 
  protected:
   WaitNode() noexcept = default;
@@ -46,6 +51,7 @@ class ASTER_API WaitNode : public Waiter, public ListNode {
   [[nodiscard]] Driver* take_driver() noexcept { return std::exchange(driver_, nullptr); }
 
  private:
+  friend struct Layout;
   friend class aster::WaitList;
   bool cancel(Driver& driver, std::string& message) noexcept final;
 
@@ -185,6 +191,7 @@ class ASTER_API WaitList {
   }
 
  private:
+  friend struct detail::Layout;
   friend class detail::WaitNode;
 
   void wake(detail::WaitNode& node) noexcept {

@@ -10,6 +10,7 @@
 #include <aster/base/error.hpp>
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/function.hpp>
+#include <aster/base/function_name.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/log.hpp>
 #include <aster/base/random.hpp>
@@ -27,7 +28,6 @@
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/coro/foreign.hpp>
-#include <aster/coro/function_name.hpp>
 #include <aster/coro/generator.hpp>
 #include <aster/coro/generator_frame.hpp>
 #include <aster/coro/immediately.hpp>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "base/debug_text.hpp"
 
+#include <aster/base/function_name.hpp>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -20,28 +22,6 @@ std::string demangled(const char* symbol) {
   return status == 0 ? text.get() : symbol;
 }
 
-/// Where the bracket that the last character closes was opened.
-std::size_t opening_of_last(std::string_view text) noexcept {
-  int depth = 0;
-  for (std::size_t i = text.size(); i > 0; --i) {
-    if (text[i - 1] == ')') ++depth;
-    if (text[i - 1] == '(' && --depth == 0) return i - 1;
-  }
-  return std::string_view::npos;
-}
-
-/// What stands behind the last space that is in no brackets: the result's type goes.
-std::string_view last_word(std::string_view text) noexcept {
-  int depth = 0;
-  for (std::size_t i = text.size(); i > 0; --i) {
-    const char c = text[i - 1];
-    if (c == '>' || c == ')' || c == '}') ++depth;
-    if (c == '<' || c == '(' || c == '{') --depth;
-    if (c == ' ' && depth == 0) return text.substr(i);
-  }
-  return text;
-}
-
 }  // namespace
 
 bool debug_by_environment() noexcept {
@@ -58,20 +38,8 @@ std::string short_place(const std::source_location& place) {
   return std::string(path.substr(path.rfind('/') + 1)) + ":" + std::to_string(place.line());
 }
 
-// clang gives "Coroutine<int> site::fetch(int) const [T = int]", g++ the function that it
-// makes of the body, "void site::fetch(site::fetch(int)::_ZN…Frame*) [with T = int]".
-std::string function_name(std::string_view signature) {
-  std::string_view text = signature;
-  if (text.ends_with(']')) text = text.substr(0, text.rfind(" ["));
-  const std::size_t end = text.rfind(')');
-  if (end == std::string_view::npos) return std::string(signature);
-  text = text.substr(0, end + 1);
-  text = last_word(text.substr(0, opening_of_last(text)));
-  return std::string(text.empty() ? signature : text);
-}
-
 std::string never_awaited_text(const std::source_location& definition) {
-  return "coroutine '" + function_name(definition.function_name()) + "' was never awaited";
+  return "coroutine '" + short_function_name(definition) + "' was never awaited";
 }
 
 std::string called_from_text(const void* address) {

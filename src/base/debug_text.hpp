@@ -6,7 +6,6 @@
 
 #include <source_location>
 #include <string>
-#include <string_view>
 
 /// The words of which reports are made.
 namespace aster::inline v0::detail {
@@ -18,10 +17,6 @@ namespace aster::inline v0::detail {
 [[nodiscard]] std::string short_place(const std::source_location& place);
 /// The same with the whole path.
 [[nodiscard]] std::string full_place(const std::source_location& place);
-
-/// The function of a place as one would call it: "site::fetch" of what the compilers
-/// make of a coroutine's signature.
-[[nodiscard]] std::string function_name(std::string_view signature);
 
 /// "coroutine 'site::fetch' was never awaited".
 [[nodiscard]] std::string never_awaited_text(const std::source_location& definition);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Descriptors that the user watches: `add_reader`, `add_writer`, and which ones
 // belong to transports.
+#include "base/debug_text.hpp"
+
 #include <aster/loop/event_loop.hpp>
 
 #include <memory>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/debug_text.hpp"
 
+#include <aster/base/function_name.hpp>
 #include <aster/base/log.hpp>
 #include <aster/task/exception_context.hpp>
 #include <aster/task/gather.hpp>
@@ -115,7 +116,7 @@ std::string TaskBase::describe_step() const {
   if (frame == nullptr) return text();
   const std::source_location& site = frame->await_site();
   return text() + ((flags_ & started) != 0 ? " (resumed in " : " (started in ") +
-         function_name(site.function_name()) + " at " + short_place(site) + ")";
+         short_function_name(site) + " at " + short_place(site) + ")";
 }
 
 void TaskBase::complete_cancelled() noexcept {

@@ -137,8 +137,8 @@ TaskGroup::TaskGroup(TaskGroup&& other) noexcept : state_(std::exchange(other.st
 
 TaskGroup::~TaskGroup() {
   if (state_ == nullptr) return;
-  state_->end.close();      // Never used when it was entered by hand and not left.
-  state_->left();  // Entered by hand and never left: the parent may go as well.
+  state_->end.close();  // Never used when it was entered by hand and not left.
+  state_->left();       // Entered by hand and never left: the parent may go as well.
   state_->release();
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <aster/base/function_name.hpp>
 #include <aster/coro/await_path.hpp>
-#include <aster/coro/function_name.hpp>
 #include <aster/coro/promise.hpp>
 #include <aster/task/task.hpp>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <aster/base/config.hpp>
-#include <aster/coro/function_name.hpp>
+#include <aster/base/function_name.hpp>
 #include <aster/task/ensure_future.hpp>
 #include <aster/task/future.hpp>
 #include <aster/task/task.hpp>

@@ -3,7 +3,7 @@
 // g++, which names the function that it makes of the body, "void ns::f(f(long int) ...)".
 // Scopes can be functions ("main()::Local::f") and lambdas: "<lambda(int)>" with g++,
 // "(anonymous class)" with clang, followed by "::operator()".
-#include <aster/coro/function_name.hpp>
+#include <aster/base/function_name.hpp>
 
 #include <cstddef>
 

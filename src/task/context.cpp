@@ -183,6 +183,7 @@ ContextSlot::ContextSlot(ContextRef<ContextState> state) noexcept
 
 ContextMap* ContextSlot::map() const noexcept {
   if (ContextState* state = own_state()) return state->map().get();
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): marked.
   return reinterpret_cast<ContextMap*>(bits_);
 }
 

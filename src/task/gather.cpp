@@ -67,8 +67,9 @@ GatherCore* GatherCore::cancel_next(const std::string& message) noexcept {
   if (TaskBase* task = child.as_task()) {
     accepted_ = true;
     below = task->pass_cancel(text, asker);
-  } else if (below == nullptr && child.cancel(std::move(text))) {
-    accepted_ = true;
+  } else if (below == nullptr) {
+    if (child.cancel(std::move(text))) accepted_ = true;
+    return nullptr;
   }
   if (below == nullptr) return nullptr;
   if (below->cancelling_) {

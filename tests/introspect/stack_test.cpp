@@ -59,8 +59,11 @@ TEST_F(TaskStack, LimitKeepsTheNewest) {  // TASK-31
   EXPECT_THAT(task.get_stack(-1), IsEmpty());
 }
 
-TEST_F(TaskStack, OfATaskThatHasNotBegunIsEmpty) {  // TASK-31
-  EXPECT_THAT(task.get_stack(), IsEmpty());
+TEST_F(TaskStack, OfATaskThatHasNotBegunShowsWhereItsCoroutineIsDefined) {  // TASK-31
+  const auto stack = task.get_stack();
+
+  ASSERT_EQ(stack.size(), 1U);
+  EXPECT_EQ(short_function_name(stack.front()), "aster::root");
 }
 
 TEST_F(TaskStack, OfATaskWithAValueOrCancelledIsEmpty) {  // TASK-31

@@ -168,6 +168,7 @@ class ASTER_API ContextSlot {
   void take_snapshot(const ContextSlot& other) noexcept;
   void release() noexcept;
   [[nodiscard]] ContextState* own_state() const noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): marked.
     return (bits_ & owns_state) != 0 ? reinterpret_cast<ContextState*>(bits_ & ~owns_state)
                                      : nullptr;
   }

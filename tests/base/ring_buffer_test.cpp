@@ -47,7 +47,7 @@ TEST(RingBuffer, DestroysWhatIsLeft) {
 
 TEST(RingBuffer, KeepsItsItemsWhenItCannotGrow) {
   struct Item {
-    explicit Item(int number, int* copies_left) : number(number), copies_left(copies_left) {}
+    Item(int its_number, int* left) : number(its_number), copies_left(left) {}
     Item(const Item& other) : number(other.number), copies_left(other.copies_left) {
       if (*copies_left == 0) throw std::runtime_error("copy");
       --*copies_left;

@@ -190,7 +190,9 @@ TEST_F(SyncUnderAnotherDriver, WhoeverOfTheWokenGettersRunsFirstNoItemIsTakenTwi
     for (const int i : order) {
       auto& getter = *getters[static_cast<std::size_t>(i)];
       ASSERT_TRUE(getter.is_woken());
-      if (getter.send()) EXPECT_EQ(getter.result.take(), next++);
+      if (getter.send()) {
+        EXPECT_EQ(getter.result.take(), next++);
+      }
     }
 
     EXPECT_EQ(next, 3);
@@ -217,7 +219,9 @@ TEST_F(SyncUnderAnotherDriver, AGetterOnItsDetourMayBeDestroyed) {
     auto a = waiting(get(queue));
     queue.put_nowait(1);
     EXPECT_EQ(queue.get_nowait(), 1);
-    if (has_run) EXPECT_FALSE(a->send());
+    if (has_run) {
+      EXPECT_FALSE(a->send());
+    }
     a.reset();
   }
   queue.put_nowait(2);

@@ -49,7 +49,9 @@ TEST_F(QueueTest, GivesTheItemsInTheOrderInWhichTheyWerePut) {
   int next = 0;
   for (int i = 0; i < 1000; ++i) {
     queue.put_nowait(i);
-    if (i % 3 == 2) EXPECT_EQ(queue.get_nowait(), next++);
+    if (i % 3 == 2) {
+      EXPECT_EQ(queue.get_nowait(), next++);
+    }
   }
   while (!queue.empty()) EXPECT_EQ(queue.get_nowait(), next++);
   EXPECT_EQ(next, 1000);
@@ -258,7 +260,7 @@ TEST_F(QueueTest, ItsAwaitsWorkWithWhateverTakesAwaitables) {
 
 TEST_F(QueueTest, AnItemThatCannotBeMovedInIsNotThere) {
   struct Throws {
-    explicit Throws(bool fails) : fails(fails) {}
+    explicit Throws(bool it_fails) : fails(it_fails) {}
     Throws(Throws&& other) : fails(other.fails) {
       if (fails && --left == 0) throw std::runtime_error("move");
     }

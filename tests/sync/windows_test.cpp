@@ -194,7 +194,9 @@ void Windows::run(const std::string& kind, const Case& c) {
   if (const int left = object->left(); left >= 0 && kind != "Lock") {
     EXPECT_EQ(left + static_cast<int>(log.size()), c.gifts);
   }
-  if (kind == "Lock") EXPECT_EQ(object->left(), c.gifts > 0 ? -1 : 0);
+  if (kind == "Lock") {
+    EXPECT_EQ(object->left(), c.gifts > 0 ? -1 : 0);
+  }
   for (Task<>& task : tasks) task.cancel();
   loop.run_until_idle();
 }

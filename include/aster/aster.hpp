@@ -16,6 +16,7 @@
 #include <aster/base/random.hpp>
 #include <aster/base/ready_queue.hpp>
 #include <aster/base/ring_buffer.hpp>
+#include <aster/base/state_ref.hpp>
 #include <aster/base/sys_call.hpp>
 #include <aster/base/time.hpp>
 #include <aster/base/waker.hpp>
@@ -39,6 +40,7 @@
 // task
 #include <aster/task/child_watch.hpp>
 #include <aster/task/context.hpp>
+#include <aster/task/context_slot.hpp>
 #include <aster/task/done_awaiter.hpp>
 #include <aster/task/ensure_future.hpp>
 #include <aster/task/exception_context.hpp>

@@ -146,11 +146,11 @@ void SharedHandleState::call_reporting() {
 namespace aster::inline v0 {
 
 std::string to_string(const Handle& handle) {
-  return handle.state_ != nullptr ? handle.state_->text() : "<no handle>";
+  return handle.state_ ? handle.state_->text() : "<no handle>";
 }
 
 std::string to_string(const ThreadsafeHandle& handle) {
-  return handle.state_ != nullptr ? handle.state_->text() : "<no handle>";
+  return handle.state_ ? handle.state_->text() : "<no handle>";
 }
 
 }  // namespace aster::inline v0

@@ -22,7 +22,7 @@ class ContextMap {
   struct Entry {
     std::uint64_t number;
     const ContextVarBase* var;
-    ContextRef<ContextValue> value;
+    StateRef<ContextValue> value;
   };
 
   ContextMap(const ContextMap&) = delete;
@@ -50,10 +50,10 @@ class ContextMap {
   }
 
   /// A list of `former`'s values (null: none) and that of `var`, which `former` lacks.
-  [[nodiscard]] static ContextRef<ContextMap> with(ContextMap* former, const ContextVarBase& var,
-                                                   ContextRef<ContextValue>&& value) {
+  [[nodiscard]] static StateRef<ContextMap> with(ContextMap* former, const ContextVarBase& var,
+                                                 StateRef<ContextValue>&& value) {
     const std::size_t old_size = former != nullptr ? former->size_ : 0;
-    ContextRef<ContextMap> made = make(old_size + 1);
+    StateRef<ContextMap> made = make(old_size + 1);
     Entry* out = made->entries();
     Entry* const place = former != nullptr ? former->place_of(var) : nullptr;
     Entry* in = former != nullptr ? former->begin() : nullptr;
@@ -63,15 +63,15 @@ class ContextMap {
     return made;
   }
   /// A list of `former`'s values but that of `gone`, one of its entries.
-  [[nodiscard]] static ContextRef<ContextMap> without(ContextMap& former, Entry* gone) {
+  [[nodiscard]] static StateRef<ContextMap> without(ContextMap& former, Entry* gone) {
     if (former.size_ == 1) return {};
-    ContextRef<ContextMap> made = make(former.size_ - 1);
+    StateRef<ContextMap> made = make(former.size_ - 1);
     Entry* out = std::uninitialized_copy(former.begin(), gone, made->entries());
     std::uninitialized_copy(gone + 1, former.end(), out);
     return made;
   }
-  [[nodiscard]] static ContextRef<ContextMap> copy_of(ContextMap& former) {
-    ContextRef<ContextMap> made = make(former.size_);
+  [[nodiscard]] static StateRef<ContextMap> copy_of(ContextMap& former) {
+    StateRef<ContextMap> made = make(former.size_);
     std::uninitialized_copy(former.begin(), former.end(), made->entries());
     return made;
   }
@@ -84,8 +84,8 @@ class ContextMap {
     return sizeof(ContextMap) + size * sizeof(Entry);
   }
   /// Room for `size` entries, which the caller makes; that must not fail.
-  [[nodiscard]] static ContextRef<ContextMap> make(std::size_t size) {
-    return ContextRef<ContextMap>(::new (allocate_frame(bytes_for(size))) ContextMap(size));
+  [[nodiscard]] static StateRef<ContextMap> make(std::size_t size) {
+    return StateRef<ContextMap>(::new (allocate_frame(bytes_for(size))) ContextMap(size));
   }
   [[nodiscard]] Entry* entries() noexcept {
     static_assert(alignof(Entry) <= alignof(std::uint64_t) && sizeof(ContextMap) % 8 == 0);
@@ -152,7 +152,7 @@ BaseCleaner& base_cleaner() {
 
 }  // namespace
 
-ContextState::ContextState(ContextRef<ContextMap> map) noexcept : map_(std::move(map)) {}
+ContextState::ContextState(StateRef<ContextMap> map) noexcept : map_(std::move(map)) {}
 ContextState::~ContextState() = default;
 
 ContextValue* ContextState::find(const ContextVarBase& var) const noexcept {
@@ -161,7 +161,7 @@ ContextValue* ContextState::find(const ContextVarBase& var) const noexcept {
   return entry != nullptr ? entry->value.get() : nullptr;
 }
 
-void ContextState::set(const ContextVarBase& var, ContextRef<ContextValue> value) {
+void ContextState::set(const ContextVarBase& var, StateRef<ContextValue> value) {
   ContextMap::Entry* entry = map_ ? map_->find(var) : nullptr;
   if (entry == nullptr) {
     if (value) map_ = ContextMap::with(map_.get(), var, std::move(value));
@@ -176,7 +176,7 @@ void ContextState::set(const ContextVarBase& var, ContextRef<ContextValue> value
   }
 }
 
-ContextSlot::ContextSlot(ContextRef<ContextState> state) noexcept
+ContextSlot::ContextSlot(StateRef<ContextState> state) noexcept
     : bits_(reinterpret_cast<std::uintptr_t>(state.get()) | owns_state) {
   state->add_reference();
 }
@@ -202,9 +202,9 @@ void ContextSlot::release() noexcept {
   bits_ = 0;
 }
 
-ContextRef<ContextMap> ContextSlot::values() const noexcept {
+StateRef<ContextMap> ContextSlot::values() const noexcept {
   ContextMap* const values = map();
-  return values != nullptr ? ContextRef<ContextMap>::share(*values) : ContextRef<ContextMap>();
+  return values != nullptr ? StateRef<ContextMap>::share(*values) : StateRef<ContextMap>();
 }
 
 ContextState& ContextSlot::state() {
@@ -248,7 +248,7 @@ void check_token(const ContextVarBase& var, const ContextVarBase& of_token,
 }
 
 void end_scope(const ContextVarBase& var, ContextState* state,
-               const ContextRef<ContextValue>& old) noexcept {
+               const StateRef<ContextValue>& old) noexcept {
   try {
     if (state == &current_context().state()) state->set(var, old);
   } catch (...) {
@@ -264,11 +264,10 @@ ContextVarBase::ContextVarBase(std::string_view name)
 ContextVarBase::~ContextVarBase() = default;
 
 Context::Context()
-    : state_(
-          detail::make_in_frame<detail::ContextState>(detail::ContextRef<detail::ContextMap>())) {}
+    : state_(detail::make_in_frame<detail::ContextState>(detail::StateRef<detail::ContextMap>())) {}
 
 Context Context::copy() const {
-  return Context(detail::ContextRef<detail::ContextState>(
+  return Context(detail::StateRef<detail::ContextState>(
       detail::make_in_frame<detail::ContextState>(state_->map())));
 }
 
@@ -287,7 +286,7 @@ void detail::throw_entered() {
 }
 
 Context copy_context() {
-  return Context(detail::ContextRef<detail::ContextState>(
+  return Context(detail::StateRef<detail::ContextState>(
       detail::make_in_frame<detail::ContextState>(detail::current_context().values())));
 }
 

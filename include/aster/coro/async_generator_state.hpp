@@ -5,6 +5,7 @@
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/ready_queue.hpp>
+#include <aster/base/state_ref.hpp>
 #include <aster/coro/await_path.hpp>
 #include <aster/coro/promise.hpp>
 
@@ -88,28 +89,7 @@ class ASTER_API AsyncGenState final : public ListNode, public Runnable {
   bool dropped_ = false;
 };
 
-/// A counted reference.
-class AsyncGenRef {
- public:
-  AsyncGenRef() noexcept = default;
-  /// Takes over one reference.
-  explicit AsyncGenRef(AsyncGenState* state) noexcept : state_(state) {}
-  AsyncGenRef(const AsyncGenRef& other) noexcept : state_(other.state_) {
-    if (state_ != nullptr) state_->add_reference();
-  }
-  AsyncGenRef(AsyncGenRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  AsyncGenRef& operator=(AsyncGenRef other) noexcept {
-    std::swap(state_, other.state_);
-    return *this;
-  }
-  ~AsyncGenRef() {
-    if (state_ != nullptr) state_->release_reference();
-  }
-  [[nodiscard]] AsyncGenState* get() const noexcept { return state_; }
-
- private:
-  AsyncGenState* state_ = nullptr;
-};
+using AsyncGenRef = StateRef<AsyncGenState>;
 
 enum class AsyncGenAction : std::uint8_t { next, send, throw_, close };
 

@@ -3,6 +3,7 @@
 
 #include <aster/base/config.hpp>
 #include <aster/base/frame_allocator.hpp>
+#include <aster/base/state_ref.hpp>
 #include <aster/base/time.hpp>
 #include <aster/task/context.hpp>
 #include <aster/task/scheduler.hpp>
@@ -34,6 +35,8 @@ class ASTER_API HandleState : public Timer {
   [[nodiscard]] bool refuses_thread(const char* call) const noexcept {
     return scheduler_->refuses_thread(call);
   }
+  /// What a copied handle says, for `StateRef`.
+  void note_copied() const noexcept { static_cast<void>(refuses_thread("copying a Handle")); }
   [[nodiscard]] bool is_cancelled() const noexcept { return stage_ == Stage::cancelled; }
   /// For people, as `to_string` gives it.
   [[nodiscard]] std::string text() const;
@@ -151,38 +154,12 @@ class TypedSharedHandle final : public SharedHandleState {
   };
 };
 
-/// A counted handle on `State`.
-template <class State>
-class HandleRef {
- public:
-  HandleRef() noexcept = default;
-  explicit HandleRef(State* state) noexcept : state_(state) {}  // Takes a reference over.
-  HandleRef(const HandleRef& other) noexcept : state_(other.state_) {
-    if (state_ == nullptr) return;
-    if constexpr (requires { state_->refuses_thread(""); }) {
-      static_cast<void>(state_->refuses_thread("copying a Handle"));
-    }
-    state_->add_reference();
-  }
-  HandleRef(HandleRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  HandleRef& operator=(HandleRef other) noexcept {
-    std::swap(state_, other.state_);
-    return *this;
-  }
-  ~HandleRef() {
-    if (state_ != nullptr) state_->release_reference();
-  }
-
- protected:
-  State* state_ = nullptr;
-};
-
 }  // namespace detail
 
 /// A callback that `call_soon` has queued: the counterpart of asyncio.Handle.
 /// Dropping it does not cancel. Copies refer to the same callback. Thread rule:
 /// the loop's thread.
-class Handle : protected detail::HandleRef<detail::HandleState> {
+class Handle {
  public:
   /// Refers to no callback.
   Handle() noexcept = default;
@@ -191,21 +168,21 @@ class Handle : protected detail::HandleRef<detail::HandleState> {
   /// when it has run already or was cancelled before. In debug mode a call from a
   /// wrong thread is logged, and does nothing.
   void cancel() noexcept {
-    if (state_ != nullptr && !state_->refuses_thread("Handle::cancel")) state_->cancel();
+    if (state_ && !state_->refuses_thread("Handle::cancel")) state_->cancel();
   }
   /// Whether `cancel` was called in time.
-  [[nodiscard]] bool cancelled() const noexcept {
-    return state_ != nullptr && state_->is_cancelled();
-  }
+  [[nodiscard]] bool cancelled() const noexcept { return state_ && state_->is_cancelled(); }
   /// The context the callback runs in; an empty one when it refers to no callback.
   [[nodiscard]] Context get_context() const {
-    return state_ != nullptr ? Context(state_->context()) : Context();
+    return state_ ? Context(state_->context()) : Context();
   }
 
  protected:
   friend class EventLoop;
   friend ASTER_API std::string to_string(const Handle& handle);
-  using HandleRef::HandleRef;
+  explicit Handle(detail::HandleState* state) noexcept : state_(state) {}
+
+  detail::StateRef<detail::HandleState> state_;  // Null when it refers to none.
 };
 
 /// A callback with a time, from `call_later` and `call_at`: the counterpart of
@@ -215,9 +192,7 @@ class TimerHandle : public Handle {
   /// Refers to no callback.
   TimerHandle() noexcept = default;
   /// The loop time at which it is due; `TimePoint::max()` for never.
-  [[nodiscard]] TimePoint when() const noexcept {
-    return state_ != nullptr ? state_->when : TimePoint::max();
-  }
+  [[nodiscard]] TimePoint when() const noexcept { return state_ ? state_->when : TimePoint::max(); }
 
  private:
   friend class EventLoop;
@@ -227,23 +202,23 @@ class TimerHandle : public Handle {
 /// A callback from `call_soon_threadsafe`. May be cancelled from any thread: once
 /// `cancel` has returned the callback will not start, and when it is just running
 /// in another thread, it has ended.
-class ThreadsafeHandle : detail::HandleRef<detail::SharedHandleState> {
+class ThreadsafeHandle {
  public:
   /// Refers to no callback.
   ThreadsafeHandle() noexcept = default;
   /// As described above; any thread.
   void cancel() noexcept {
-    if (state_ != nullptr) state_->cancel();
+    if (state_) state_->cancel();
   }
   /// Whether `cancel` was called in time; any thread.
-  [[nodiscard]] bool cancelled() const noexcept {
-    return state_ != nullptr && state_->is_cancelled();
-  }
+  [[nodiscard]] bool cancelled() const noexcept { return state_ && state_->is_cancelled(); }
 
  private:
   friend class EventLoop;
   friend ASTER_API std::string to_string(const ThreadsafeHandle& handle);
-  using HandleRef::HandleRef;
+  explicit ThreadsafeHandle(detail::SharedHandleState* state) noexcept : state_(state) {}
+
+  detail::StateRef<detail::SharedHandleState> state_;  // Null when it refers to none.
 };
 
 /// A handle in one line for people, with the place of the call that made it: "<Handle

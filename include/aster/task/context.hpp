@@ -4,8 +4,9 @@
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
 #include <aster/base/frame_allocator.hpp>
+#include <aster/base/state_ref.hpp>
+#include <aster/task/context_slot.hpp>
 
-#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -38,31 +39,11 @@
 /// by all copies and must be safe to read from the threads that hold one.
 namespace aster::inline v0 {
 
-class ContextVarBase;
 class Context;
 
 namespace detail {
 
 class TaskBase;
-
-/// A value that contexts of any thread share.
-class ASTER_API ContextValue {
- public:
-  ContextValue(const ContextValue&) = delete;
-  ContextValue& operator=(const ContextValue&) = delete;
-  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
-  void release_reference() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
-  }
-
- protected:
-  ContextValue() noexcept = default;
-  ~ContextValue() = default;
-  virtual void destroy() noexcept = 0;
-
- private:
-  std::atomic<std::uint32_t> references_{1};
-};
 
 template <class T>
 class TypedContextValue final : public ContextValue {
@@ -77,140 +58,10 @@ class TypedContextValue final : public ContextValue {
   const T value_;
 };
 
-/// A counted pointer, for the classes here.
-template <class T>
-class ContextRef {
- public:
-  ContextRef() noexcept = default;
-  explicit ContextRef(T* object) noexcept : object_(object) {}  // Takes a reference over.
-  ContextRef(const ContextRef& other) noexcept : object_(other.object_) {
-    if (object_ != nullptr) object_->add_reference();
-  }
-  ContextRef(ContextRef&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
-  ContextRef& operator=(ContextRef other) noexcept {
-    std::swap(object_, other.object_);
-    return *this;
-  }
-  ~ContextRef() {
-    if (object_ != nullptr) object_->release_reference();
-  }
-  [[nodiscard]] static ContextRef share(T& object) noexcept {
-    object.add_reference();
-    return ContextRef(&object);
-  }
-  [[nodiscard]] T* get() const noexcept { return object_; }
-  T* operator->() const noexcept { return object_; }
-  explicit operator bool() const noexcept { return object_ != nullptr; }
-
- private:
-  T* object_ = nullptr;
-};
-
-class ContextMap;
-
-/// What a `Context` refers to: the variables that are set, as they are now.
-class ASTER_API ContextState {
- public:
-  explicit ContextState(ContextRef<ContextMap> map) noexcept;
-  ContextState(const ContextState&) = delete;
-  ContextState& operator=(const ContextState&) = delete;
-
-  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
-  void release_reference() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy_in_frame(this);
-  }
-  /// The value of `var`, or null.
-  [[nodiscard]] ContextValue* find(const ContextVarBase& var) const noexcept;
-  /// Sets `var`, or unsets it when `value` is null. Strong guarantee.
-  void set(const ContextVarBase& var, ContextRef<ContextValue> value);
-  [[nodiscard]] const ContextRef<ContextMap>& map() const noexcept { return map_; }
-
-  std::atomic<bool> entered{false};  // Current in some thread.
-
- private:
-  friend void destroy_in_frame<ContextState>(ContextState*) noexcept;
-  ~ContextState();
-  std::atomic<std::uint32_t> references_{1};
-  ContextRef<ContextMap> map_;  // Null: nothing is set. Never changed in place.
-};
-
-/// Where a task or callback keeps its context: nothing, the values it was made with,
-/// or (once something was set, or somebody asked for it) a context of its own.
-class ASTER_API ContextSlot {
- public:
-  /// An empty context.
-  constexpr ContextSlot() noexcept = default;
-  /// A copy of what `other` holds now.
-  ContextSlot(const ContextSlot& other) noexcept {
-    if (other.bits_ != 0) [[unlikely]]
-      take_snapshot(other);
-  }
-  ContextSlot(ContextSlot&& other) noexcept : bits_(std::exchange(other.bits_, 0)) {}
-  ContextSlot& operator=(const ContextSlot&) = delete;
-  /// `state` itself, not a copy.
-  explicit ContextSlot(ContextRef<ContextState> state) noexcept;
-  ~ContextSlot() {
-    if (bits_ != 0) [[unlikely]]
-      release();
-  }
-
-  /// Whether nothing is set and nobody can tell.
-  [[nodiscard]] bool is_blank() const noexcept { return bits_ == 0; }
-  /// The context; made if it has none of its own yet.
-  [[nodiscard]] ContextState& state();
-  [[nodiscard]] ContextValue* find(const ContextVarBase& var) const noexcept;
-  /// The values as they are now; null when there are none.
-  [[nodiscard]] ContextRef<ContextMap> values() const noexcept;
-
- private:
-  friend class ContextEntry;
-  static constexpr std::uintptr_t owns_state = 1;
-  void take_snapshot(const ContextSlot& other) noexcept;
-  void release() noexcept;
-  [[nodiscard]] ContextState* own_state() const noexcept {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): marked.
-    return (bits_ & owns_state) != 0 ? reinterpret_cast<ContextState*>(bits_ & ~owns_state)
-                                     : nullptr;
-  }
-  [[nodiscard]] ContextMap* map() const noexcept;
-
-  std::uintptr_t bits_ = 0;  // Null; a `ContextMap`; or, marked, a `ContextState`.
-};
-
-/// Where the thread keeps which slot is the current one; null: the thread's own.
-[[nodiscard]] ASTER_API ContextSlot*& context_cell() noexcept;
-/// The slot that is current in this thread.
-[[nodiscard]] ASTER_API ContextSlot& current_context() noexcept;
-
-/// Makes `slot` the thread's current one while it lives; the slot must outlive it.
-class ContextEntry {
- public:
-  ContextEntry(ContextSlot*& cell, ContextSlot& slot) noexcept
-      : cell_(cell), previous_(std::exchange(cell, &slot)) {
-    if (ContextState* state = slot.own_state()) [[unlikely]]
-      nested_ = state->entered.exchange(true, std::memory_order_acquire);
-  }
-  ContextEntry(const ContextEntry&) = delete;
-  ContextEntry& operator=(const ContextEntry&) = delete;
-  ~ContextEntry() {
-    if (ContextState* state = cell_->own_state()) [[unlikely]]
-      state->entered.store(nested_, std::memory_order_release);
-    cell_ = previous_;
-  }
-
-  /// Whether the context was current already, further out or in another thread.
-  [[nodiscard]] bool is_nested() const noexcept { return nested_; }
-
- private:
-  ContextSlot*& cell_;
-  ContextSlot* previous_;
-  bool nested_ = false;
-};
-
 [[noreturn]] ASTER_API void throw_unset(const ContextVarBase& var);
 [[noreturn]] ASTER_API void throw_entered();
 ASTER_API void end_scope(const ContextVarBase& var, ContextState* state,
-                         const ContextRef<ContextValue>& old) noexcept;
+                         const StateRef<ContextValue>& old) noexcept;
 
 }  // namespace detail
 
@@ -317,7 +168,7 @@ class ContextVar final : public ContextVarBase {
 /// What `ContextVar::set` replaced, for one `ContextVar::reset`: the counterpart of
 /// contextvars.Token. Thread rule: that of the context it was made in.
 template <class T>
-class [[nodiscard]] Token {
+class Token {
  public:
   Token(Token&&) noexcept = default;
   Token& operator=(Token&&) noexcept = default;
@@ -332,13 +183,13 @@ class [[nodiscard]] Token {
 
  private:
   friend class ContextVar<T>;
-  Token(ContextVar<T>& var, detail::ContextRef<detail::ContextState> state,
-        detail::ContextRef<detail::ContextValue> old) noexcept
+  Token(ContextVar<T>& var, detail::StateRef<detail::ContextState> state,
+        detail::StateRef<detail::ContextValue> old) noexcept
       : var_(&var), state_(std::move(state)), old_(std::move(old)) {}
 
   ContextVar<T>* var_;
-  detail::ContextRef<detail::ContextState> state_;  // Null once used.
-  detail::ContextRef<detail::ContextValue> old_;
+  detail::StateRef<detail::ContextState> state_;  // Null once used.
+  detail::StateRef<detail::ContextValue> old_;
 };
 
 /// A set of values of context variables: the counterpart of contextvars.Context. A
@@ -398,12 +249,12 @@ class ASTER_API Context {
   friend class detail::TaskBase;
   friend class Handle;
   friend Context copy_context();
-  explicit Context(detail::ContextRef<detail::ContextState> state) noexcept
+  explicit Context(detail::StateRef<detail::ContextState> state) noexcept
       : state_(std::move(state)) {}
   explicit Context(detail::ContextSlot& slot)
-      : state_(detail::ContextRef<detail::ContextState>::share(slot.state())) {}
+      : state_(detail::StateRef<detail::ContextState>::share(slot.state())) {}
 
-  detail::ContextRef<detail::ContextState> state_;
+  detail::StateRef<detail::ContextState> state_;
 };
 
 /// A copy of the current context; costs a reference count whatever it holds. The
@@ -424,14 +275,14 @@ ASTER_API void check_token(const ContextVarBase& var, const ContextVarBase& of_t
 template <class T>
 Token<T> ContextVar<T>::set(T value) {
   using Value = detail::TypedContextValue<T>;
-  detail::ContextRef<detail::ContextValue> fresh(detail::make_in_frame<Value>(std::move(value)));
+  detail::StateRef<detail::ContextValue> fresh(detail::make_in_frame<Value>(std::move(value)));
   detail::ContextState& state = detail::current_context().state();
-  detail::ContextRef<detail::ContextValue> old;
+  detail::StateRef<detail::ContextValue> old;
   if (detail::ContextValue* found = state.find(*this)) {
-    old = detail::ContextRef<detail::ContextValue>::share(*found);
+    old = detail::StateRef<detail::ContextValue>::share(*found);
   }
   state.set(*this, std::move(fresh));
-  return Token<T>(*this, detail::ContextRef<detail::ContextState>::share(state), std::move(old));
+  return Token<T>(*this, detail::StateRef<detail::ContextState>::share(state), std::move(old));
 }
 
 template <class T>

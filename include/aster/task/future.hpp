@@ -6,9 +6,11 @@
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/function.hpp>
 #include <aster/base/intrusive_list.hpp>
+#include <aster/base/state_ref.hpp>
 #include <aster/coro/await_path.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/result.hpp>
+#include <aster/task/context.hpp>
 #include <aster/task/scheduler.hpp>
 
 #include <concepts>
@@ -104,6 +106,10 @@ class ASTER_API FutureBase : public Report {
   void release_reference() noexcept {
     if (--references_ == 0) last_reference_gone();
   }
+  /// What a copied handle says, for `StateRef`.
+  void note_copied() const noexcept {
+    static_cast<void>(scheduler_->refuses_thread("copying a Future or Task"));
+  }
 
   /// See `Future::cancel`.
   virtual bool cancel(std::string&& message) noexcept;
@@ -196,41 +202,6 @@ class FutureState : public FutureBase {
     this->~FutureState();
     release_frame(this, sizeof(FutureState));
   }
-};
-
-/// A counted reference to a future's state.
-template <class State>
-class StateRef {
- public:
-  StateRef() noexcept = default;
-  /// Takes over one reference.
-  explicit StateRef(State* state) noexcept : state_(state) {}
-  StateRef(const StateRef& other) noexcept : state_(other.state_) {
-    if (state_ == nullptr) return;
-    if constexpr (std::derived_from<State, FutureBase>) {
-      static_cast<void>(state_->scheduler().refuses_thread("copying a Future or Task"));
-    }
-    state_->add_reference();
-  }
-  StateRef(StateRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  StateRef& operator=(StateRef other) noexcept {
-    std::swap(state_, other.state_);
-    return *this;
-  }
-  ~StateRef() {
-    if (state_ != nullptr) state_->release_reference();
-  }
-  [[nodiscard]] static StateRef share(State& state) noexcept {
-    state.add_reference();
-    return StateRef(&state);
-  }
-  [[nodiscard]] State* get() const noexcept { return state_; }
-  State* operator->() const noexcept { return state_; }
-  State& operator*() const noexcept { return *state_; }
-  explicit operator bool() const noexcept { return state_ != nullptr; }
-
- private:
-  State* state_ = nullptr;
 };
 
 /// The awaiting of a future, without its type.

@@ -6,7 +6,7 @@
 #include <aster/base/ready_queue.hpp>
 #include <aster/base/time.hpp>
 #include <aster/coro/driver.hpp>
-#include <aster/task/context.hpp>
+#include <aster/task/context_slot.hpp>
 #include <aster/task/inbox.hpp>
 #include <aster/task/timer_queue.hpp>
 

@@ -4,6 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/coro/coroutine.hpp>
+#include <aster/task/context.hpp>
 #include <aster/task/future.hpp>
 #include <aster/task/scheduler.hpp>
 

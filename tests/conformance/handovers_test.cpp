@@ -291,30 +291,15 @@ std::unique_ptr<Handover> make_handover(char kind, Stage& stage) {
   }
 }
 
-TEST_P(Handovers, EndAsInCPython) {
-  const std::map<std::string, std::string> differ(recorded("handovers_differ.txt").begin(),
-                                                  recorded("handovers_differ.txt").end());
-  std::size_t differing_count = 0;
-  std::size_t count = 0;
-  for (const auto& [key, expected] : recorded("handovers.txt")) {
+TEST_P(Handovers, EndAsInCPython) {  // SYN-10 and SYN-21 differ
+  const std::size_t count = expect_as_recorded("handovers", [](const std::string& key) {
     Stage stage(GetParam());
     stage.loop->set_exception_handler([](EventLoop&, const ExceptionContext&) {});
     const auto handover = make_handover(key.front(), stage);
-    ASSERT_NE(handover, nullptr) << key;
-    const std::string trace = handover->run(key.substr(2));
+    std::string trace = handover != nullptr ? handover->run(key.substr(2)) : "no such kind";
     stage.loop->close();
-
-    const auto ours = differ.find(key);  // SYN-10, SYN-21
-    if (ours == differ.end()) {
-      EXPECT_EQ(trace, expected) << key;
-    } else {
-      EXPECT_EQ(trace, ours->second) << key;
-      EXPECT_NE(trace, expected) << key << ": CPython does the same now; take it out";
-      ++differing_count;
-    }
-    ++count;
-  }
-  EXPECT_EQ(differing_count, differ.size());
+    return trace;
+  });
   EXPECT_GT(count, 1500U);
 }
 

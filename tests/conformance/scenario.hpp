@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -133,6 +134,12 @@ class Scenario : public ::testing::TestWithParam<Kind> {
 /// The lines "key: text" of a recorded file.
 [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& recorded(
     const std::string& file);
+
+/// Compares each line of `<name>.txt` with what `trace_of(key)` gives; where
+/// `<name>_differ.txt` has the line too, aster differs on purpose and must give that
+/// one. How many lines there are.
+std::size_t expect_as_recorded(const std::string& name,
+                               const std::function<std::string(const std::string& key)>& trace_of);
 
 #define ASTER_CONFORMANCE(suite)                                                                \
   INSTANTIATE_TEST_SUITE_P(Loops, suite,                                                        \

@@ -22,6 +22,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "support/socket_pair.hpp"
+
 namespace aster {
 namespace {
 
@@ -30,30 +32,7 @@ using testing::Faults;
 using ::testing::HasSubstr;
 using testing::SysCall;
 
-struct Pair {
-  Pair() {
-    std::array<int, 2> both{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both.data()) != 0) std::abort();
-    ours = both[0];
-    peer = both[1];
-  }
-  Pair(const Pair&) = delete;
-  Pair& operator=(const Pair&) = delete;
-  ~Pair() {
-    close_ours();
-    close_peer();
-  }
-  void close_ours() {
-    if (ours >= 0) ::close(std::exchange(ours, -1));
-  }
-  void close_peer() {
-    if (peer >= 0) ::close(std::exchange(peer, -1));
-  }
-  void send() const { EXPECT_EQ(::write(peer, "x", 1), 1); }
-
-  int ours;
-  int peer;
-};
+using Pair = support::SocketPair;
 
 // The text of the error that `call` throws; "" without one.
 template <class E, class Call>

@@ -20,42 +20,14 @@
 
 #include "support/backends.hpp"
 #include "support/reports.hpp"
+#include "support/socket_pair.hpp"
 
 namespace aster {
 namespace {
 
 using namespace std::chrono_literals;
 
-// A connected pair of stream sockets.
-struct Pair {
-  Pair() {
-    int both[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, both) != 0) {
-      std::abort();
-    }
-    ours = both[0];
-    peer = both[1];
-  }
-  Pair(const Pair&) = delete;
-  Pair& operator=(const Pair&) = delete;
-  ~Pair() {
-    close_ours();
-    close_peer();
-  }
-  void close_ours() {
-    if (ours >= 0) ::close(std::exchange(ours, -1));
-  }
-  void close_peer() {
-    if (peer >= 0) ::close(std::exchange(peer, -1));
-  }
-  void send() const { EXPECT_EQ(::write(peer, "x", 1), 1); }
-  void receive() const {
-    char byte;
-    EXPECT_EQ(::read(ours, &byte, 1), 1);
-  }
-  int ours;
-  int peer;
-};
+using Pair = support::SocketPair;
 
 struct Descriptor : support::OnEachBackend {
   Descriptor() { loop->set_strict_order(true); }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "support/reports.hpp"
+
 #include <aster/aster.hpp>
 #include <aster/testing/sim_loop.hpp>
 
@@ -21,6 +23,7 @@
 namespace aster::net_tests {
 
 using namespace std::chrono_literals;
+using support::Logged;
 using testing::SimBackend;
 using testing::SimCall;
 using testing::SimLedger;
@@ -294,21 +297,5 @@ inline std::string pattern(std::size_t size, unsigned seed = 1) {
   }
   return bytes;
 }
-
-/// What went to the logging hook, while this lives; one at a time.
-class Logged {
- public:
-  Logged() {
-    lines().clear();
-    set_log_hook([](LogLevel, std::string_view text) noexcept { lines().emplace_back(text); });
-  }
-  Logged(const Logged&) = delete;
-  Logged& operator=(const Logged&) = delete;
-  ~Logged() { set_log_hook(nullptr); }
-  static std::vector<std::string>& lines() {
-    static std::vector<std::string> instance;
-    return instance;
-  }
-};
 
 }  // namespace aster::net_tests

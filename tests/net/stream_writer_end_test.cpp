@@ -145,17 +145,17 @@ TEST_P(WriterEnd, WaitClosedThrowsWhatEndedTheConnectionToEveryWaiter) {  // ST-
 
 TEST_P(WriterEnd, WritesAfterTheLossAreIgnoredAndTheFifthIsWarnedOf) {  // TR-11, K-11
   const Logged logged;
-  run([]() -> Coroutine<> {
+  run([&logged]() -> Coroutine<> {
     Pair pair = co_await connected_pair();
     pair.client.writer.abort();
     co_await pair.client.writer.wait_closed();
 
     for (int i = 0; i < 4; ++i) pair.client.writer.write("x");
-    EXPECT_EQ(Logged::lines().size(), 0U);
+    EXPECT_EQ(logged.lines().size(), 0U);
     pair.client.writer.writelines({"x"});
-    EXPECT_EQ(Logged::lines().size(), 1U);
+    EXPECT_EQ(logged.lines().size(), 1U);
     for (int i = 0; i < 10; ++i) pair.client.writer.write("x");
-    EXPECT_EQ(Logged::lines().size(), 1U);
+    EXPECT_EQ(logged.lines().size(), 1U);
     pair.client.writer.write_eof();
     pair.client.writer.close();
     pair.client.writer.abort();
@@ -208,12 +208,10 @@ TEST_P(WriterEnd, ADroppedWriterIsWarnedOfInDebugMode) {  // ST-22
   }());
   net.loop().set_debug(false);
 
-  EXPECT_EQ(
-      std::count_if(Logged::lines().begin(), Logged::lines().end(),
-                    [](const std::string& line) {
-                      return line.starts_with("unclosed StreamWriter of a connection to 127.");
-                    }),
-      1);
+  EXPECT_THAT(
+      logged.lines(),
+      ::testing::Contains(::testing::StartsWith("unclosed StreamWriter of a connection to 127."))
+          .Times(1));
 }
 
 TEST_P(WriterEnd, BothEndsMayCloseAtOnce) {

@@ -32,22 +32,25 @@ class Reports {
   std::vector<ExceptionContext> contexts;
 };
 
-/// What went to the logging hook, while this lives; one at a time.
+/// What went to the logging hook from any thread, while this lives; one at a time.
 class Logged {
  public:
   Logged() {
-    lines().clear();
+    kept().clear();
     set_log_hook([](LogLevel, std::string_view text) noexcept {
       const std::scoped_lock lock(mutex());
-      lines().emplace_back(text);
+      kept().emplace_back(text);
     });
   }
   Logged(const Logged&) = delete;
   Logged& operator=(const Logged&) = delete;
   ~Logged() { set_log_hook(nullptr); }
 
-  [[nodiscard]] std::string text() const {
+  [[nodiscard]] std::vector<std::string> lines() const {
     const std::scoped_lock lock(mutex());
+    return kept();
+  }
+  [[nodiscard]] std::string text() const {
     std::string all;
     for (const std::string& line : lines()) all += line + "\n";
     return all;
@@ -57,7 +60,7 @@ class Logged {
   }
 
  private:
-  static std::vector<std::string>& lines() {
+  static std::vector<std::string>& kept() {
     static std::vector<std::string> instance;
     return instance;
   }

@@ -3,6 +3,7 @@
 #include <aster/testing/sim_loop.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -96,7 +97,7 @@ TEST(ContextVar, AValueLivesAsLongAsAContextHoldsIt) {  // CTX-1
 TEST(Context, RunKeepsItsChangesInside) {  // CTX-3
   const Context context;
   const int given = context.run([] {
-    static_cast<void>(number.set(4));
+    number.set(4);
     return number.get();
   });
   EXPECT_EQ(given, 4);
@@ -120,7 +121,7 @@ TEST(Context, CannotBeEnteredTwice) {  // CTX-3
 TEST(Context, RunLeavesTheContextWhenTheFunctionThrows) {  // CTX-3
   const Context context;
   EXPECT_THROW(context.run([] {
-    static_cast<void>(number.set(9));
+    number.set(9);
     throw ValueError("x");
   }),
                ValueError);
@@ -131,9 +132,9 @@ TEST(Context, RunLeavesTheContextWhenTheFunctionThrows) {  // CTX-3
 
 TEST(Context, ACopyGoesItsOwnWay) {  // CTX-2
   const Context context;
-  context.run([] { static_cast<void>(number.set(1)); });
+  context.run([] { number.set(1); });
   const Context copy = context.copy();
-  copy.run([] { static_cast<void>(number.set(2)); });
+  copy.run([] { number.set(2); });
   EXPECT_EQ(context[number], 1);
   EXPECT_EQ(copy[number], 2);
   EXPECT_FALSE(context == copy);
@@ -149,8 +150,8 @@ TEST(Context, IsAMappingFromVariablesToValues) {  // CTX-4
   EXPECT_THROW(static_cast<void>(context[number]), LookupError);
 
   context.run([] {
-    static_cast<void>(word.set("w"));
-    static_cast<void>(number.set(3));
+    word.set("w");
+    number.set(3);
   });
   EXPECT_EQ(context.size(), 2U);
   EXPECT_EQ(context.get(number), 3);
@@ -180,7 +181,7 @@ TEST(Context, HoldsManyVariablesAndForgetsThemInAnyOrder) {  // CTX-4
 }
 
 Coroutine<> set_number(int value) {
-  static_cast<void>(number.set(value));
+  number.set(value);
   co_return;
 }
 
@@ -189,14 +190,14 @@ TEST(TaskContext, ATaskRunsInACopyOfItsCreatorsContext) {  // TASK-7 CTX-6
   std::vector<int> seen;
   auto child = [&](int own) -> Coroutine<> {
     seen.push_back(number.get());
-    static_cast<void>(number.set(own));
+    number.set(own);
     co_await sleep(1s);
     seen.push_back(number.get());
   };
   auto parent = [&]() -> Coroutine<> {
-    static_cast<void>(number.set(1));
+    number.set(1);
     auto a = create_task({}, child, 10);
-    static_cast<void>(number.set(2));  // Too late for a, in time for b.
+    number.set(2);  // Too late for a, in time for b.
     auto b = create_task({}, child, 20);
     co_await a;
     co_await b;
@@ -232,14 +233,14 @@ TEST(TaskContext, GetContextShowsWhatTheTaskSets) {  // TASK-6
   auto main = []() -> Coroutine<> {
     const Context mine = current_task().get_context();
     EXPECT_THROW(mine.run([] {}), RuntimeError);  // It is current.
-    static_cast<void>(number.set(8));
+    number.set(8);
     EXPECT_EQ(mine[number], 8);
     co_await sleep(1s);
     EXPECT_EQ(number.get(), 8);
   };
   auto task = loop.create_task(main);
   const Context outside = task.get_context();
-  outside.run([] { static_cast<void>(word.set("from outside")); });
+  outside.run([] { word.set("from outside"); });
   loop.run_until_complete(task);
   EXPECT_EQ(outside[number], 8);
   EXPECT_EQ(outside[word], "from outside");
@@ -249,7 +250,7 @@ TEST(TaskContext, GetContextShowsWhatTheTaskSets) {  // TASK-6
 TEST(TaskContext, AnEagerStepRunsInTheCopy) {  // EAG-12
   testing::SimLoop loop;
   auto main = []() -> Coroutine<> {
-    static_cast<void>(number.set(1));
+    number.set(1);
     auto task = create_task(set_number(2), {.eager_start = true});
     EXPECT_TRUE(task.done());
     EXPECT_EQ(number.get(), 1);
@@ -263,7 +264,7 @@ TEST(TaskContext, ChildrenOfAGroupInheritTheContext) {  // TG-2 CTX-6
   testing::SimLoop loop;
   std::vector<int> seen;
   auto main = [&]() -> Coroutine<> {
-    static_cast<void>(number.set(5));
+    number.set(5);
     co_await with(TaskGroup{}, [&](TaskGroup& group) -> Coroutine<> {
       group.create_task([&]() -> Coroutine<> {
         seen.push_back(number.get());
@@ -283,21 +284,49 @@ TEST(TaskContext, ChildrenOfAGroupInheritTheContext) {  // TG-2 CTX-6
   EXPECT_EQ(seen, (std::vector<int>{5, 0}));
 }
 
+AsyncGenerator<int> numbers_seen() {
+  for (;;) {
+    co_yield number.get();
+    co_await sleep(1s);
+    number.set(number.get() + 100);
+  }
+}
+
+TEST(TaskContext, AnAsynchronousGeneratorRunsInThatOfWhoeverIteratesIt) {  // CTX-10
+  testing::SimLoop loop;
+  std::vector<int> seen;
+  auto generator = numbers_seen();
+  auto step = [&](int own) -> Coroutine<> {
+    number.set(own);
+    const std::optional<int> item = co_await generator.next();
+    seen.push_back(item.value_or(-1));
+    seen.push_back(number.get());
+  };
+  auto main = [&]() -> Coroutine<> {
+    co_await create_task({}, step, 1);
+    co_await create_task({}, step, 2);
+    co_await generator.aclose();
+  };
+  loop.run_until_complete(main());
+  EXPECT_EQ(seen, (std::vector<int>{1, 1, 102, 102}));
+  EXPECT_EQ(number.get(), 0);
+}
+
 TEST(CallbackContext, CallbacksRunInTheContextOfTheirRegistration) {  // LOOP-19 HND-5 CTX-7
   testing::SimLoop loop;
   std::vector<int> seen;
   auto note = [&] {
     seen.push_back(number.get());
-    static_cast<void>(number.set(100));  // Stays in its own copy.
+    number.set(100);  // Stays in its own copy.
   };
   Context().run([&] {
-    static_cast<void>(number.set(1));
+    number.set(1);
     loop.call_soon(note);
-    static_cast<void>(number.set(2));
+    number.set(2);
     loop.call_later(1s, note);
-    static_cast<void>(number.set(3));
+    number.set(3);
     loop.call_at(loop.time() + 2s, note);
-    static_cast<void>(number.set(4));
+    number.set(4);
     loop.call_soon_threadsafe(note);
     EXPECT_EQ(number.get(), 4);
   });
@@ -308,7 +337,7 @@ TEST(CallbackContext, CallbacksRunInTheContextOfTheirRegistration) {  // LOOP-19
 TEST(CallbackContext, AGivenContextIsUsedItself) {  // HND-1 LOOP-1 LOOP-3 LOOP-12
   testing::SimLoop loop;
   const Context context;
-  auto add = [] { static_cast<void>(number.set(number.get() + 1)); };
+  auto add = [] { number.set(number.get() + 1); };
   const Handle handle = loop.call_soon(add, context);
   loop.call_soon_threadsafe(add, context);
   loop.call_later(1s, add, context);
@@ -324,13 +353,13 @@ TEST(CallbackContext, DoneCallbacksRunInTheContextOfTheirRegistrationOrTheGivenO
   auto future = loop.create_future<int>();
   std::vector<int> seen;
   Context().run([&] {
-    static_cast<void>(number.set(7));
+    number.set(7);
     future.add_done_callback([&](Future<int>) { seen.push_back(number.get()); });
   });
   const Context given;
-  future.add_done_callback([&](Future<int>) { static_cast<void>(number.set(9)); }, given);
+  future.add_done_callback([&](Future<int>) { number.set(9); }, given);
   auto task = loop.create_task([]() -> Coroutine<> { co_return; });
-  task.add_done_callback([&](Task<>) { static_cast<void>(word.set("task")); }, given);
+  task.add_done_callback([&](Task<>) { word.set("task"); }, given);
   future.set_result(1);
   loop.run_until_complete(sleep(1s));
   EXPECT_EQ(seen, (std::vector<int>{7}));
@@ -344,11 +373,11 @@ TEST(CallbackContext, TheExceptionHandlerRunsInTheContextOfWhatFailed) {  // ERR
   loop.set_exception_handler(
       [&](EventLoop&, const ExceptionContext&) { seen.push_back(number.get()); });
   Context().run([&] {
-    static_cast<void>(number.set(1));
+    number.set(1);
     loop.call_soon([] { throw ValueError("x"); });
   });
   auto fail = []() -> Coroutine<> {
-    static_cast<void>(number.set(2));
+    number.set(2);
     throw ValueError("y");
     co_return;
   };
@@ -361,10 +390,10 @@ TEST(CallbackContext, TheExceptionHandlerRunsInTheContextOfWhatFailed) {  // ERR
 
 TEST(ThreadContext, ToThreadRunsInACopy) {  // EXE-8 CTX-9
   auto main = []() -> Coroutine<int> {
-    static_cast<void>(number.set(3));
+    number.set(3);
     const int seen = co_await to_thread([] {
       const int before = number.get();
-      static_cast<void>(number.set(50));
+      number.set(50);
       return before;
     });
     EXPECT_EQ(number.get(), 3);
@@ -375,7 +404,7 @@ TEST(ThreadContext, ToThreadRunsInACopy) {  // EXE-8 CTX-9
 
 TEST(ThreadContext, RunInExecutorDoesNotCopy) {  // EXE-6 CTX-9
   auto main = []() -> Coroutine<int> {
-    static_cast<void>(number.set(3));
+    number.set(3);
     co_return co_await get_running_loop().run_in_executor(nullptr, [] { return number.get(); });
   };
   EXPECT_EQ(run(main()), 0);
@@ -383,7 +412,7 @@ TEST(ThreadContext, RunInExecutorDoesNotCopy) {  // EXE-6 CTX-9
 
 TEST(ThreadContext, ValuesMayBeReleasedByAnotherThread) {  // CTX-9
   const Context context;
-  context.run([] { static_cast<void>(word.set("shared")); });
+  context.run([] { word.set("shared"); });
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([copy = context.copy()] {
@@ -417,7 +446,7 @@ TEST(RunnerContext, RunInheritsWhatIsSetOutside) {  // RUN-11 CTX-6
   auto outer = number.scoped(21);
   auto read = []() -> Coroutine<int> {
     const int before = number.get();
-    static_cast<void>(number.set(22));
+    number.set(22);
     co_return before;
   };
   EXPECT_EQ(run(read()), 21);

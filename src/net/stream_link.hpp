@@ -163,7 +163,6 @@ class NetService final : public EventLoop::Service {
 Coroutine<std::vector<Address>> resolve_for(const char* call, std::string host, int port,
                                             int family, bool passive);
 
-/// Makes handles of states and back.
 inline StreamLink& LinkRef::operator*() const noexcept {
   ASTER_REQUIRE(link_,
                 "this StreamReader or StreamWriter was moved from: use the one it was moved to");
@@ -171,6 +170,7 @@ inline StreamLink& LinkRef::operator*() const noexcept {
 }
 inline StreamLink* LinkRef::operator->() const noexcept { return &**this; }
 
+/// Makes handles of states and back.
 struct StreamAccess {
   static StreamReader reader(StateRef<ReaderState> state) noexcept {
     return StreamReader(std::move(state));

@@ -261,9 +261,9 @@ class LifoQueue : public detail::BasicQueue<T, detail::LifoItems<T>> {
 /// A `Queue` that gives the smallest item first, as `Compare` says; the counterpart of
 /// asyncio.PriorityQueue. Which of equal items comes first is not told.
 ///
-///     PriorityQueue<std::pair<int, std::string>> todo;
-///     todo.put_nowait({2, "sleep"});
-///     todo.put_nowait({1, "eat"});         // The first that `get` gives.
+///     PriorityQueue<std::pair<int, std::string>> jobs;
+///     jobs.put_nowait({2, "sleep"});
+///     jobs.put_nowait({1, "eat"});         // The first that `get` gives.
 template <class T, class Compare = std::less<T>>
 class PriorityQueue : public detail::BasicQueue<T, detail::PriorityItems<T, Compare>> {
  public:

@@ -7,6 +7,8 @@
 
 namespace aster::inline v0::detail {
 
+constinit thread_local std::uintptr_t step_stack = 0;
+
 void Driver::throw_pending() {
   const std::uint8_t pending = std::exchange(
       flags_, static_cast<std::uint8_t>(flags_ & static_cast<std::uint8_t>(~pending_mask)));
@@ -20,6 +22,7 @@ void Driver::throw_pending() {
 bool Driver::resume() {
   waiter_ = nullptr;
   phase_ = Phase::running;
+  step_stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   do {
     leaf_->handle().resume();
   } while (phase_ == Phase::running);

@@ -11,10 +11,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -51,6 +54,50 @@ Coroutine<> sleep_at_bottom(int n, int& destroyed) {
   } else {
     co_await sleep_at_bottom(n - 1, destroyed);
   }
+}
+
+// Where the native stack is at each level; `lowest` is the deepest place seen.
+Coroutine<> note_stack(int n, std::uintptr_t& lowest) {
+  lowest = std::min(lowest, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+  if (n > 0) co_await note_stack(n - 1, lowest);
+}
+
+TEST(Deep, FramesRunInsideOneAnotherOnlyWhileLittleStackIsInUse) {
+  testing::SimLoop loop;
+  std::uintptr_t first = UINTPTR_MAX;
+  std::uintptr_t lowest = UINTPTR_MAX;
+  auto main = [&]() -> Coroutine<> {
+    co_await note_stack(0, first);
+    co_await note_stack(10'000, lowest);
+  };
+  loop.run_until_complete(main());
+
+  EXPECT_LT(lowest, first);  // The second level runs inside the first.
+  // One more frame, unoptimised and instrumented, may lie below the mark.
+  EXPECT_LT(first - lowest, detail::native_call_depth + 8192);
+}
+
+TEST(Deep, AFrameThatWaitsInsideOthersGoesOnAloneAndThenItsAwaiters) {
+  testing::SimLoop loop;
+  std::string log;
+  auto leaf = [&]() -> Coroutine<int> {
+    log += "leaf ";
+    co_await sleep(1s);
+    log += "woken ";
+    co_return 1;
+  };
+  auto middle = [&]() -> Coroutine<int> {
+    const int first = co_await leaf();
+    const int second = co_await leaf();
+    co_return first + second;
+  };
+  auto main = [&]() -> Coroutine<> {
+    const int sum = co_await middle();
+    log += std::to_string(sum);
+  };
+  loop.run_until_complete(main());
+
+  EXPECT_EQ(log, "leaf woken leaf woken 2");
 }
 
 TEST(DeepSlow, AHundredThousandAwaitsReturn) {

@@ -166,29 +166,36 @@ class [[nodiscard]] CallAwaiter final : CallLink {
  public:
   using aster_awaiter = void;
   explicit CallAwaiter(CoroutinePromise<T>& child) noexcept { child_ = &child; }
+  /// Where the awaiting frame is known beforehand, the called one may run at once.
+  CallAwaiter(PromiseBase& parent, CoroutinePromise<T>& child) noexcept : CallAwaiter(child) {
+    parent_ = &parent;
+  }
   CallAwaiter(const CallAwaiter&) = delete;
   CallAwaiter& operator=(const CallAwaiter&) = delete;
   ~CallAwaiter() {
     if (child_ != nullptr) PromiseBase::destroy(*child_);
   }
 
-  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  [[nodiscard]] bool await_ready() noexcept { return parent_ != nullptr && run(*parent_, *child_); }
 
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> parent) noexcept {
     require_driver<Promise>();
-    call(parent.promise(), *child_);
+    if (parent_ == nullptr) call(parent.promise(), *child_);
   }
 
-  T await_resume() {
-    PromiseBase::destroy(*std::exchange(child_, nullptr));
-    return result_.take();
-  }
+  T await_resume() { return result_.move_out(); }  // The frame goes with this object.
 
  private:
   static_assert(alignof(Result<T>) <= sizeof(CallLink) && sizeof(CallLink) == 2 * sizeof(void*));
   Result<T> result_;  // Right behind the link, where `PromiseBase` looks for it.
 };
+
+/// How a promise's `await_transform` calls a coroutine.
+template <class T>
+[[nodiscard]] CallAwaiter<T> call_from(PromiseBase& parent, Coroutine<T>& child) {
+  return CallAwaiter<T>(parent, child.release());
+}
 
 template <class T>
 inline Coroutine<T> ResultPromise<T>::get_return_object() noexcept {

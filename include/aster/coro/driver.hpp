@@ -18,12 +18,14 @@
 /// coroutine by hand, can be one too. Everything that suspends (futures, timers,
 /// primitives) talks to the driver and never to the task type.
 ///
-/// How a call runs: awaiting a coroutine makes it the driver's innermost frame
-/// and returns to the driver's step, which resumes it; when it ends, its awaiter
-/// becomes the innermost frame again. No frame ever resumes another, so depth and
-/// number of ready awaits use no native stack (the "trampoline"). Something that
-/// waits records itself as the driver's `Waiter`, says `suspend`, and later
-/// `wake`s the driver, which queues it for a step.
+/// How a call runs: awaiting a coroutine makes it the driver's innermost frame and,
+/// while little native stack is in use, runs it at once, inside the awaiting frame. When
+/// it ends so, the awaiting frame goes on; when it waits, all frames of the step return
+/// to the driver. Beyond `native_call_depth`, and after every wait, control returns to the
+/// driver's step between frames, which resumes whichever is innermost (the "trampoline"):
+/// depth and number of ready awaits use a bounded native stack. Something that waits
+/// records itself as the driver's `Waiter`, says `suspend`, and later `wake`s the driver,
+/// which queues it for a step.
 namespace aster::inline v0 {
 
 class Scheduler;
@@ -203,6 +205,12 @@ class ASTER_API Driver : public Runnable {
   friend class CallLink;
 };
 
+/// How many bytes of native stack a step may use for frames that run inside one another.
+inline constexpr std::uintptr_t native_call_depth = 32768;
+
+/// Where the native stack of this thread's innermost step begins.
+ASTER_THREAD_POINTER ASTER_API extern constinit thread_local std::uintptr_t step_stack;
+
 /// The link from an awaiting frame to the frame it awaits; lives in the former
 /// and is found from the latter, so that a suspended chain can be taken down from
 /// its innermost end.
@@ -217,6 +225,8 @@ class CallLink {
 
   /// Makes `child` the driver's innermost frame, called from `parent`.
   inline void call(PromiseBase& parent, PromiseBase& child) noexcept;
+  /// The same, and runs it if there is native stack left; true when it has ended.
+  [[nodiscard]] inline bool run(PromiseBase& parent, PromiseBase& child) noexcept;
 
   PromiseBase* parent_ = nullptr;
   PromiseBase* child_ = nullptr;  // Owned; null before the call and after the return.

@@ -67,7 +67,9 @@ class ASTER_API PromiseBase {
                   "aster: co_await needs a Coroutine, Task, Future, or a type with operator "
                   "co_await or the three await members");
     if constexpr (ASTER_AWAIT_SITES != 0) site_ = site;
-    if constexpr (HasMemberCoAwait<T> || HasFreeCoAwait<T>) {
+    if constexpr (requires { call_from(*this, value); }) {
+      return call_from(*this, value);
+    } else if constexpr (HasMemberCoAwait<T> || HasFreeCoAwait<T>) {
       using Found = decltype(get_awaiter(std::forward<T>(value)));
       if constexpr (NativeAwaiter<Found>) {
         return get_awaiter(std::forward<T>(value));
@@ -172,6 +174,14 @@ inline void CallLink::call(PromiseBase& parent, PromiseBase& child) noexcept {
   child.driver_ = parent.driver_;
   child.origin_ = reinterpret_cast<std::uintptr_t>(this + 1);
   parent.driver_->leaf_ = &child;
+}
+
+inline bool CallLink::run(PromiseBase& parent, PromiseBase& child) noexcept {
+  call(parent, child);
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (step_stack - here > native_call_depth) return false;
+  child.handle().resume();
+  return parent.driver_->leaf_ == &parent;
 }
 
 template <class Promise>

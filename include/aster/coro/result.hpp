@@ -32,7 +32,7 @@ class Result {
   Result() noexcept {}
   Result(const Result&) = delete;
   Result& operator=(const Result&) = delete;
-  ~Result() { reset(); }
+  ~Result() { destroy(); }
 
   [[nodiscard]] bool has_value() const noexcept { return kind_ == Kind::value; }
   [[nodiscard]] bool has_error() const noexcept { return kind_ == Kind::error; }
@@ -68,18 +68,29 @@ class Result {
       fail();
     if constexpr (std::is_reference_v<T>) {
       return *value_;
-    } else if constexpr (!std::is_void_v<T>) {
+    } else {
       return value_;
     }
   }
 
-  /// The value moved out, or the error thrown.
+  /// The value moved out, or the error thrown; for the last time that it is asked.
+  [[nodiscard]] T move_out() {
+    if (kind_ != Kind::value) [[unlikely]]
+      fail();
+    if constexpr (std::is_reference_v<T>) {
+      return *value_;
+    } else {
+      return std::move(value_);
+    }
+  }
+
+  /// The value moved out, or the error thrown; afterwards it counts as taken.
   [[nodiscard]] T take() {
     if (kind_ != Kind::value) [[unlikely]]
       fail();
     if constexpr (std::is_reference_v<T>) {
       return *value_;
-    } else if constexpr (!std::is_void_v<T>) {
+    } else {
       struct Taken {
         Result& result;
         ~Taken() {
@@ -97,16 +108,20 @@ class Result {
   }
 
   void reset() noexcept {
-    if (kind_ == Kind::value) {
-      value_.~Stored();
-    } else if (kind_ == Kind::error) {
-      error_.~exception_ptr();
-    }
+    destroy();
     kind_ = Kind::empty;
   }
 
  private:
   enum class Kind : std::uint8_t { empty, value, error, taken };
+
+  void destroy() noexcept {
+    if (kind_ == Kind::value) {
+      value_.~Stored();
+    } else if (kind_ == Kind::error) {
+      error_.~exception_ptr();
+    }
+  }
 
   [[noreturn]] void fail() const {
     if (kind_ == Kind::error) {
@@ -134,7 +149,9 @@ class Result<void> {
   Result() noexcept {}
   Result(const Result&) = delete;
   Result& operator=(const Result&) = delete;
-  ~Result() { reset(); }
+  ~Result() {
+    if (has_error()) error_.~exception_ptr();
+  }
 
   [[nodiscard]] bool has_value() const noexcept { return bits() == value_mark; }
   [[nodiscard]] bool has_error() const noexcept { return bits() > value_mark; }
@@ -159,6 +176,8 @@ class Result<void> {
   void get() const { require_value(); }
   /// The same.
   void take() { require_value(); }
+  /// The same.
+  void move_out() { require_value(); }
   /// The same.
   void require_value() const {
     if (!has_value()) [[unlikely]]

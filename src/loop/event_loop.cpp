@@ -157,8 +157,9 @@ void EventLoop::close() {
   scheduler.open_ = 0;
   scheduler.inbox_->close(scheduler.ready_);
   drop_ready();
+  // Youngest first: a child may hold on to what is in the frame of the task that made it.
   while (!scheduler.tasks_.empty()) {
-    detail::TaskBase& task = scheduler.tasks_.front();
+    detail::TaskBase& task = scheduler.tasks_.back();
     const auto keep = detail::StateRef<detail::FutureBase>::share(task);
     task.destroy_pending();
     drop_ready();  // Before any of the tasks it holds can go.

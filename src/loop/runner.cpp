@@ -155,7 +155,7 @@ EventLoop& Runner::get_loop() {
       loop_ = options_.loop_factory();
       if (loop_ == nullptr) throw ValueError("Runner: loop_factory gave no loop");
     } else {
-      loop_ = new_event_loop();
+      loop_ = new_event_loop({.source = options_.source});
       set_event_loop(loop_);
       made_current_ = true;
     }

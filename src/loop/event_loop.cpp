@@ -452,7 +452,9 @@ void EventLoop::default_exception_handler(const ExceptionContext& context) {
             std::to_string(context.source->line());
   }
   if (context.task) text += "\n  task: " + context.task.get_name();
-  if (context.exception != nullptr) text += "\n  " + describe(context.exception);
+  if (context.exception != nullptr) {
+    text += "\n  " + describe(context.exception) + detail::causes_text(context.exception);
+  }
   detail::log_error(text);
 }
 

@@ -3,6 +3,8 @@
 // compare-and-swap and a write to an eventfd, both allowed in a signal handler.
 // The note runs as a callback: the first cancels the main task, the second throws
 // KeyboardInterrupt out of the loop.
+#include "base/debug_text.hpp"
+
 #include <aster/base/log.hpp>
 #include <aster/loop/runner.hpp>
 #include <aster/task/done_awaiter.hpp>
@@ -217,6 +219,7 @@ int detail::main_failed(const std::exception_ptr& error) noexcept {
   } catch (...) {
     std::string text = describe(error);
     try {
+      text += detail::causes_text(error);
       if (const std::string path = format_await_path(error); !path.empty()) {
         text += " (awaited at " + path + ")";
       }

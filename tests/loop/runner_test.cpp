@@ -474,6 +474,23 @@ TEST(Main, AnExceptionIsOneLineAndStatusOne) {
             std::string::npos);
 }
 
+TEST(Main, AnExceptionIsPrintedWithItsCauses) {
+  auto fails = []() -> Coroutine<> {
+    try {
+      throw std::runtime_error("disk");
+    } catch (...) {
+      std::throw_with_nested(ValueError("broken"));
+    }
+    co_return;
+  };
+  ::testing::internal::CaptureStderr();
+
+  EXPECT_EQ(aster::main(fails(), {.loop_factory = simulated}), 1);
+
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "aster::ValueError: broken; caused by std::runtime_error: disk\n");
+}
+
 TEST(Main, SystemExitGivesItsStatus) {
   auto exits = []() -> Coroutine<> {
     throw SystemExit(5);

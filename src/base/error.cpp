@@ -51,7 +51,8 @@ TypeError::~TypeError() = default;
 KeyError::~KeyError() = default;
 RuntimeError::~RuntimeError() = default;
 TimeoutError::TimeoutError() : Error("timed out") {}
-TimeoutError::TimeoutError(std::exception_ptr cause) : TimeoutError("timed out", std::move(cause)) {}
+TimeoutError::TimeoutError(std::exception_ptr cause)
+    : TimeoutError("timed out", std::move(cause)) {}
 TimeoutError::TimeoutError(const char* text, std::exception_ptr cause)
     : Error(text), cause_(std::move(cause)) {}
 TimeoutError::~TimeoutError() = default;

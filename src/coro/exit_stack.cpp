@@ -46,7 +46,7 @@ Coroutine<bool> AsyncExitStack::exit(std::exception_ptr error) {
     }
   }
   if (failed) std::rethrow_exception(std::move(error));
-  co_return received && swallowed;
+  co_return received&& swallowed;
 }
 
 }  // namespace aster::inline v0

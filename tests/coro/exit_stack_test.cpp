@@ -97,7 +97,8 @@ TEST_P(Stack, EachIsGivenTheErrorOfTheOneBefore) {
 
   EXPECT_EQ(end_of(body), "aster::ValueError: b");
 
-  EXPECT_EQ(log, "-c(aster::ValueError: body) -b(aster::ValueError: body) -a(aster::ValueError: b) ");
+  EXPECT_EQ(log,
+            "-c(aster::ValueError: body) -b(aster::ValueError: body) -a(aster::ValueError: b) ");
 }
 
 TEST_P(Stack, WhatIsSwallowedIsGone) {

@@ -30,7 +30,8 @@ namespace aster::inline v0 {
 ///
 /// At the deadline the task is cancelled; outside the block that shows as
 /// `TimeoutError`, inside it only as `CancelledError`. A cancellation from elsewhere
-/// stays a `CancelledError`. The TimeoutError's `cause()` is the CancelledError. Moves until it is entered, then never (checked).
+/// stays a `CancelledError`. The TimeoutError's `cause()` is the CancelledError. Moves until it is
+/// entered, then never (checked).
 class ASTER_API Timeout : detail::Timer {
  public:
   /// A deadline; use `timeout` or `timeout_at`.

@@ -7,7 +7,10 @@ namespace aster::inline v0::detail {
 
 void throw_manager_did_not_yield() { throw RuntimeError("generator didn't yield"); }
 
-void throw_manager_did_not_stop() { throw RuntimeError("generator didn't stop"); }
+void throw_manager_did_not_stop(bool after_error) {
+  throw RuntimeError(after_error ? "generator didn't stop after athrow()"
+                                 : "generator didn't stop");
+}
 
 bool is_same_through_generator(const std::exception_ptr& given,
                                const std::exception_ptr& thrown) noexcept {

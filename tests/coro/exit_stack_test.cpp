@@ -325,7 +325,8 @@ TEST_P(Managers, AGeneratorHasToYieldOnce) {
 
   EXPECT_EQ(end_of(never(), body), "aster::RuntimeError: generator didn't yield");
   EXPECT_EQ(end_of(twice(), body), "aster::RuntimeError: generator didn't stop");
-  EXPECT_EQ(end_of(twice(), [&] { return fails(); }), "aster::RuntimeError: generator didn't stop");
+  EXPECT_EQ(end_of(twice(), [&] { return fails(); }),
+            "aster::RuntimeError: generator didn't stop after athrow()");
 
   EXPECT_EQ(log, "closed closed ");
 }

@@ -64,7 +64,7 @@ template <class Generator>
 using Anext = await_result_t<decltype(std::declval<Generator&>().anext())>;
 
 [[noreturn]] ASTER_API void throw_manager_did_not_yield();
-[[noreturn]] ASTER_API void throw_manager_did_not_stop();
+[[noreturn]] ASTER_API void throw_manager_did_not_stop(bool after_error);
 /// Whether `thrown` is but what became of `given` in a generator.
 [[nodiscard]] ASTER_API bool is_same_through_generator(const std::exception_ptr& given,
                                                        const std::exception_ptr& thrown) noexcept;
@@ -104,7 +104,7 @@ class GeneratorManager {
       std::rethrow_exception(std::move(thrown));
     }
     co_await generator_.aclose();
-    throw_manager_did_not_stop();
+    throw_manager_did_not_stop(error != nullptr);
   }
 
  private:

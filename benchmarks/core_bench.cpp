@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <random>
 #include <thread>
 #include <vector>
@@ -112,6 +113,20 @@ Coroutine<> async_generator_steps(long count) {
     measure::keep(*number);
   }
   co_await numbers.aclose();
+}
+
+// Contexts ------------------------------------------------------------------------------
+
+// Of a context with ten variables.
+Coroutine<> context_copy(long count) {
+  static std::deque<aster::ContextVar<long>> variables;
+  while (variables.size() < 10) variables.emplace_back("variable", 0);
+  for (auto& variable : variables) static_cast<void>(variable.set(1));
+  for (long i = 0; i < count; ++i) {
+    const aster::Context copy = aster::copy_context();
+    measure::keep(copy);
+  }
+  co_return;
 }
 
 // Callbacks and futures ---------------------------------------------------------------
@@ -332,6 +347,7 @@ Coroutine<> rows(const Bench& bench) {
   co_await measured(bench, "generator_next_depth_10", 5'000'000, generator_steps<10>);
   co_await measured(bench, "generator_next_depth_1000", 5'000'000, generator_steps<1000>);
   co_await measured(bench, "async_generator_next", 2'000'000, async_generator_steps);
+  co_await measured(bench, "context_copy", 5'000'000, context_copy);
   co_await measured(bench, "call_soon", 1'000'000, call_soon);
   co_await measured(bench, "future_handover", 1'000'000, future_handover);
   co_await measured(bench, "lock_free", 5'000'000, lock_free);

@@ -33,11 +33,18 @@ SERVERS = {  # The first is what all others are compared with.
     "asio, callbacks": ["echo_asio", "callbacks"],
     "asio, coroutines": ["echo_asio", "coroutines"],
 }
-CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_core_bench"}
+CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_core_bench",
+                 "tokio": "core_tokio_bench", "go": "core_go_bench"}
+# CPython is as slow as it is steady: a twentieth of the operations will do.
+PYTHON = [os.environ.get("PYTHON313") or sys.executable,
+          pathlib.Path(__file__).with_name("core_python.py")]
+PYTHON_SHARE = 0.05
 CORE_ROWS = {  # Row: its unit. All but the last two are CPU time per operation.
     **dict.fromkeys(
         "create_join create_join_batch switch_1 switch_100 switch_10000 await_depth_1 "
-        "await_depth_10 await_depth_100 await_depth_1000 call_soon future_handover lock_free "
+        "await_depth_10 await_depth_100 await_depth_1000 generator_next generator_next_depth_1 "
+        "generator_next_depth_10 generator_next_depth_1000 async_generator_next context_copy "
+        "call_soon future_handover lock_free "
         "lock_handover semaphore_100 queue_round_trip timer_start_cancel timer_replace_100k "
         "sleep_100k thread_post".split(), "ns"),
     "thread_post_latency": "ns",
@@ -122,16 +129,18 @@ class Session:
     # In-process rows ----------------------------------------------------------------
 
     def core(self):
-        programs = {name: self.programs / program
+        programs = {name: [self.programs / program]
                     for name, program in CORE_PROGRAMS.items() if self.has(program)}
+        programs["cpython"] = PYTHON
         scale = 0.2 if self.options.quick else 1
         rounds = []
         for turn in range(self.options.rounds):
             values = {}
             for name, program in rotated(programs.items(), turn):
-                for arguments in (["--scale", str(scale)], ["--memory"]):
+                share = PYTHON_SHARE if name == "cpython" else 1
+                for arguments in (["--scale", str(scale * share)], ["--memory"]):
                     with self.tolerated(name):
-                        for line in run([program, *arguments], 120).splitlines():
+                        for line in run([*program, *arguments], 120).splitlines():
                             row = json.loads(line)
                             values[row["row"], name] = row.get("cpu_ns", row.get("value"))
             rounds.append(values)

@@ -26,8 +26,10 @@
 #include <aster/coro/async_iteration.hpp>
 #include <aster/coro/await_path.hpp>
 #include <aster/coro/awaitable.hpp>
+#include <aster/coro/context_manager.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/driver.hpp>
+#include <aster/coro/exit_stack.hpp>
 #include <aster/coro/foreign.hpp>
 #include <aster/coro/generator.hpp>
 #include <aster/coro/generator_frame.hpp>

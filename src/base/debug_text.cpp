@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/debug_text.hpp"
 
+#include <aster/base/error.hpp>
 #include <aster/base/function_name.hpp>
 
 #include <cstdint>
@@ -55,6 +56,17 @@ std::string called_from_text(const void* address) {
                 static_cast<std::size_t>(reinterpret_cast<std::uintptr_t>(address) - base));
   return "called from " + (named ? demangled(found.dli_sname) : std::string(found.dli_fname)) +
          number;
+}
+
+std::string causes_text(const std::exception_ptr& error) {
+  constexpr int causes_max = 16;
+  std::string text;
+  std::exception_ptr cause = cause_of(error);
+  for (int i = 0; i < causes_max && cause != nullptr; ++i, cause = cause_of(cause)) {
+    const std::string one = describe(cause);
+    if (one != "aster::CancelledError") text += "; caused by " + one;
+  }
+  return text;
 }
 
 std::string seconds(Duration duration) {

@@ -4,6 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/time.hpp>
 
+#include <exception>
 #include <source_location>
 #include <string>
 
@@ -22,6 +23,10 @@ namespace aster::inline v0::detail {
 [[nodiscard]] std::string never_awaited_text(const std::source_location& definition);
 /// "called from main+0x12"; without a symbol "called from ./program+0x1a2b", for addr2line.
 [[nodiscard]] std::string called_from_text(const void* address);
+
+/// "; caused by std::runtime_error: no; caused by …", as `cause_of` says; "" for the usual
+/// one, a CancelledError without a text.
+[[nodiscard]] std::string causes_text(const std::exception_ptr& error);
 
 /// "0.123", as reports give seconds.
 [[nodiscard]] std::string seconds(Duration duration);

@@ -4,6 +4,7 @@
 
 #include <netdb.h>
 
+#include <string_view>
 #include <typeinfo>
 
 #include <cxxabi.h>
@@ -50,6 +51,10 @@ TypeError::~TypeError() = default;
 KeyError::~KeyError() = default;
 RuntimeError::~RuntimeError() = default;
 TimeoutError::TimeoutError() : Error("timed out") {}
+TimeoutError::TimeoutError(std::exception_ptr cause)
+    : TimeoutError("timed out", std::move(cause)) {}
+TimeoutError::TimeoutError(const char* text, std::exception_ptr cause)
+    : Error(text), cause_(std::move(cause)) {}
 TimeoutError::~TimeoutError() = default;
 InvalidStateError::~InvalidStateError() = default;
 SendfileNotAvailableError::~SendfileNotAvailableError() = default;
@@ -92,6 +97,9 @@ std::string type_name(const std::type_info& type) {
   std::free(readable);
   // The inline namespace is no part of the name as users write it.
   if (const auto at = name.find("::v0::"); at != std::string::npos) name.erase(at, 4);
+  // What std::throw_with_nested throws is named as what it was given.
+  constexpr std::string_view nested = "std::_Nested_exception<";
+  if (name.starts_with(nested)) name = name.substr(nested.size(), name.size() - nested.size() - 1);
   return name;
 }
 
@@ -200,6 +208,21 @@ std::string describe(const std::exception_ptr& error) noexcept {
     return describe_or_throw(error);
   } catch (...) {
     return {};
+  }
+}
+
+std::exception_ptr cause_of(const std::exception_ptr& error) noexcept {
+  if (error == nullptr) return nullptr;
+  try {
+    std::rethrow_exception(error);
+  } catch (const TimeoutError& timeout) {
+    if (timeout.cause() != nullptr) return timeout.cause();
+    const auto* nested = dynamic_cast<const std::nested_exception*>(&timeout);
+    return nested != nullptr ? nested->nested_ptr() : nullptr;
+  } catch (const std::nested_exception& nested) {
+    return nested.nested_ptr();
+  } catch (...) {
+    return nullptr;
   }
 }
 

@@ -157,8 +157,9 @@ void EventLoop::close() {
   scheduler.open_ = 0;
   scheduler.inbox_->close(scheduler.ready_);
   drop_ready();
+  // Youngest first: a child may hold on to what is in the frame of the task that made it.
   while (!scheduler.tasks_.empty()) {
-    detail::TaskBase& task = scheduler.tasks_.front();
+    detail::TaskBase& task = scheduler.tasks_.back();
     const auto keep = detail::StateRef<detail::FutureBase>::share(task);
     task.destroy_pending();
     drop_ready();  // Before any of the tasks it holds can go.
@@ -451,7 +452,9 @@ void EventLoop::default_exception_handler(const ExceptionContext& context) {
             std::to_string(context.source->line());
   }
   if (context.task) text += "\n  task: " + context.task.get_name();
-  if (context.exception != nullptr) text += "\n  " + describe(context.exception);
+  if (context.exception != nullptr) {
+    text += "\n  " + describe(context.exception) + detail::causes_text(context.exception);
+  }
   detail::log_error(text);
 }
 

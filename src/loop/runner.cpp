@@ -3,6 +3,8 @@
 // compare-and-swap and a write to an eventfd, both allowed in a signal handler.
 // The note runs as a callback: the first cancels the main task, the second throws
 // KeyboardInterrupt out of the loop.
+#include "base/debug_text.hpp"
+
 #include <aster/base/log.hpp>
 #include <aster/loop/runner.hpp>
 #include <aster/task/done_awaiter.hpp>
@@ -155,7 +157,7 @@ EventLoop& Runner::get_loop() {
       loop_ = options_.loop_factory();
       if (loop_ == nullptr) throw ValueError("Runner: loop_factory gave no loop");
     } else {
-      loop_ = new_event_loop();
+      loop_ = new_event_loop({.source = options_.source});
       set_event_loop(loop_);
       made_current_ = true;
     }
@@ -217,6 +219,7 @@ int detail::main_failed(const std::exception_ptr& error) noexcept {
   } catch (...) {
     std::string text = describe(error);
     try {
+      text += detail::causes_text(error);
       if (const std::string path = format_await_path(error); !path.empty()) {
         text += " (awaited at " + path + ")";
       }

@@ -88,7 +88,7 @@ void Timeout::end(const std::exception_ptr& error) {
     state_ = State::expired;
     // More requests than at the entry: somebody else wants the task to end.
     if (driver_->uncancel() <= cancelling_at_entry_ && is_cancelled_error(error)) {
-      throw TimeoutError();
+      throw TimeoutError(error);
     }
   } else if (state_ == State::active) {
     state_ = State::finished;

@@ -217,6 +217,19 @@ void FutureBase::last_reference_gone() noexcept {
   destroy();
 }
 
+void FutureBase::destroy_unnested() noexcept {
+  static constinit thread_local IntrusiveList<Report>* delayed = nullptr;
+  if (delayed != nullptr) {
+    delayed->push_back(*this);
+    return;
+  }
+  IntrusiveList<Report> after;
+  delayed = &after;
+  destroy_now();
+  while (!after.empty()) static_cast<FutureBase&>(after.pop_front()).destroy_now();
+  delayed = nullptr;
+}
+
 void FutureBase::tell(Scheduler& scheduler) {
   StateRef<FutureBase> self(this);
   ContextSlot none;

@@ -22,17 +22,22 @@ void GatherCore::start() {
   }
 }
 
+void GatherCore::stop_watching() noexcept {
+  for (ChildWatch& watch : children_) watch.stop();
+}
+
 void GatherCore::begin_cancel(GatherCore* above, TaskBase* asker) noexcept {
   cancelling_ = true;
   accepted_ = false;
   next_child_ = 0;
   above_ = above;
+  is_last_above_ = above == nullptr || above->asks_the_last();
   asker_ = asker;
 }
 
-bool GatherCore::cancel_children(const std::string& message) noexcept {
+bool GatherCore::cancel_children(std::string& message) noexcept {
   if (cancelling_) {  // Its own children await it: the circle ends here.
-    end_cancelled(copy_or_empty(message));
+    end_cancelled(std::move(message));
     return true;
   }
   // Children may be gathers, or tasks that await one, and so on: all are asked in
@@ -58,10 +63,13 @@ bool GatherCore::cancel_children(const std::string& message) noexcept {
   }
 }
 
-GatherCore* GatherCore::cancel_next(const std::string& message) noexcept {
+GatherCore* GatherCore::cancel_next(std::string& message) noexcept {
   FutureBase& child = children_[next_child_++].child();
   if (child.is_done()) return nullptr;
-  std::string text = copy_or_empty(message);
+  // The last one gets the text itself: when it takes it, nobody above has to keep it.
+  const bool is_last = asks_the_last();
+  std::string copy = is_last ? std::string() : copy_or_empty(message);
+  std::string& text = is_last ? message : copy;
   TaskBase* asker = nullptr;
   GatherCore* below = child.as_gather();
   if (TaskBase* task = child.as_task()) {

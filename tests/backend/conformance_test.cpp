@@ -29,6 +29,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -93,6 +94,7 @@ struct Subject {
   const char* name;
   std::unique_ptr<IoBackend> (*make)();
   bool is_real;  // Works on descriptors of the system.
+  friend void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
 };
 
 class BackendTest : public ::testing::TestWithParam<Subject> {

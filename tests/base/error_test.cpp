@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/debug_text.hpp"
+
 #include <aster/base/error.hpp>
 
 #include <gtest/gtest.h>
@@ -190,6 +192,50 @@ TEST(Describe, NamesTheTypeAloneWhenThereIsNoText) {
 TEST(Describe, NamesTypesThatAreNoExceptions) {
   EXPECT_EQ(describe(make(42)), "int");
   EXPECT_EQ(describe(nullptr), "no exception");
+}
+
+TEST(CauseOf, TellsWhatAnErrorWasMadeOf) {  // EX-15
+  std::exception_ptr nested;
+  try {
+    try {
+      throw ValueError("inner");
+    } catch (...) {
+      std::throw_with_nested(KeyError("outer"));
+    }
+  } catch (...) {
+    nested = std::current_exception();
+  }
+  const std::exception_ptr timeout = make(TimeoutError(make(CancelledError("why"))));
+
+  EXPECT_EQ(describe(nested), "aster::KeyError: outer");
+  EXPECT_EQ(describe(cause_of(nested)), "aster::ValueError: inner");
+  EXPECT_EQ(cause_of(cause_of(nested)), nullptr);
+  EXPECT_EQ(describe(timeout), "aster::TimeoutError: timed out");
+  EXPECT_EQ(describe(cause_of(timeout)), "aster::CancelledError: why");
+  EXPECT_EQ(cause_of(make(TimeoutError("late"))), nullptr);
+  EXPECT_EQ(cause_of(make(42)), nullptr);
+  EXPECT_EQ(cause_of(nullptr), nullptr);
+}
+
+TEST(CausesText, NamesAllButTheUsualCancelledError) {
+  const std::exception_ptr plain = make(TimeoutError(make(CancelledError())));
+  std::exception_ptr error = make(TimeoutError("late", make(CancelledError("stop"))));
+  for (int i = 0; i < 2; ++i) {
+    try {
+      try {
+        std::rethrow_exception(error);
+      } catch (...) {
+        std::throw_with_nested(ValueError(std::to_string(i)));
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+
+  EXPECT_EQ(detail::causes_text(plain), "");
+  EXPECT_EQ(detail::causes_text(error),
+            "; caused by aster::ValueError: 0; caused by aster::TimeoutError: late; caused by "
+            "aster::CancelledError: stop");
 }
 
 TEST(IsBaseError, IsTrueForBaseErrorsOnly) {

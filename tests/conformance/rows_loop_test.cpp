@@ -26,6 +26,7 @@
 #include <sched.h>
 
 #include "conformance/still_clock.hpp"
+#include "support/backends.hpp"
 
 namespace aster {
 namespace {
@@ -34,7 +35,8 @@ using namespace std::chrono_literals;
 
 class RowsOnBackends : public ::testing::TestWithParam<Backend> {};
 INSTANTIATE_TEST_SUITE_P(Loops, RowsOnBackends,
-                         ::testing::Values(Backend::epoll, Backend::poll, Backend::select));
+                         ::testing::Values(Backend::epoll, Backend::poll, Backend::select),
+                         support::backend_name);
 
 TEST_P(RowsOnBackends, ALoopIsMadeOnAGivenBackEnd) {
   EventLoop loop({.backend = GetParam()});  // ACC-5, ACC-6

@@ -14,6 +14,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -35,6 +36,7 @@ namespace aster::conformance {
 
 enum class Kind { sim, epoll, poll, select };
 [[nodiscard]] std::string name_of(Kind kind);
+inline void PrintTo(Kind kind, std::ostream* out) { *out << name_of(kind); }
 
 /// What the loops of a test run on can be told.
 inline constexpr auto tick = std::chrono::seconds(1);

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
 
 namespace {
 
@@ -41,6 +43,61 @@ TEST(ClosePending, AShieldOfAGatherThatIsPendingIsFreed) {
     loop->run_once();
   }
   loop->close();
+}
+
+// Notes when it goes.
+struct Leaves {
+  explicit Leaves(std::string& to, char with) : log(to), name(with) {}
+  Leaves(const Leaves&) = delete;
+  Leaves& operator=(const Leaves&) = delete;
+  ~Leaves() { log += name; }
+  std::string& log;
+  char name;
+};
+
+TEST(ClosePending, TheYoungestTaskIsDestroyedFirst) {
+  std::string log;
+  auto loop = new_event_loop();
+  loop->set_exception_handler([](EventLoop&, const ExceptionContext&) {});
+  auto waits = [&log](char name) -> Coroutine<> {
+    const Leaves leaves(log, name);
+    co_await sleep(1h);
+  };
+  for (const char name : {'a', 'b', 'c'}) static_cast<void>(loop->create_task({}, waits, name));
+  loop->run_once();
+
+  loop->close();
+
+  EXPECT_EQ(log, "cba");
+}
+
+TEST(ClosePending, AChildMayHoldALockOfItsParentsFrame) {
+  bool released = false;
+  auto loop = new_event_loop();
+  loop->set_exception_handler([](EventLoop&, const ExceptionContext&) {});
+  static_cast<void>(loop->create_task([&]() -> Coroutine<> {
+    Lock lock;
+    struct Check {
+      Lock& lock;
+      bool& released;
+      explicit Check(Lock& of, bool& to) : lock(of), released(to) {}
+      Check(const Check&) = delete;
+      Check& operator=(const Check&) = delete;
+      ~Check() { released = !lock.locked(); }
+    } check(lock, released);
+    auto hold = [](Lock& of) -> Coroutine<> {
+      auto held = co_await of.scoped();
+      co_await sleep(1h);
+    };
+    static_cast<void>(create_task({}, hold, std::ref(lock)));
+    co_await sleep(1h);
+  }));
+  loop->run_once();
+  loop->run_once();
+
+  loop->close();
+
+  EXPECT_TRUE(released);
 }
 
 TEST(ClosePending, EveryReportIsMadeWhenTheHandlerThrowsABaseError) {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -162,6 +163,10 @@ class PostingThread final : public Hog {
 };
 
 enum class Kind { two_tasks, readable_socket, posting_thread };
+void PrintTo(Kind kind, std::ostream* out) {
+  static constexpr const char* names[] = {"two_tasks", "readable_socket", "posting_thread"};
+  *out << names[static_cast<std::size_t>(kind)];
+}
 
 class Fairness : public ::testing::TestWithParam<std::tuple<Backend, Kind>> {
  protected:
@@ -251,9 +256,8 @@ TEST_P(Fairness, AnotherSocketIsReadAtMost61TurnsAfterItIsReadable) {  // LOOP-2
 }
 
 std::string fairness_name(const ::testing::TestParamInfo<std::tuple<Backend, Kind>>& info) {
-  static constexpr const char* kinds[] = {"two_tasks", "readable_socket", "posting_thread"};
   return support::backend_name({std::get<0>(info.param), 0}) + "_" +
-         kinds[static_cast<std::size_t>(std::get<1>(info.param))];
+         ::testing::PrintToString(std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -194,7 +194,7 @@ class CancelWithoutMemory : public ::testing::TestWithParam<Wait> {
 
 TEST_P(CancelWithoutMemory, TheRequestAsksForNone) {
   ASTER_NEEDS_COUNTED_ALLOCATIONS();
-  // A gather hands each child a copy of the text, which is free only when it is short.
+  // All children of a gather but the last get a copy, which is free only when short.
   std::string message = GetParam().name == "gather" ? "shutdown" : long_text;
   bool accepted = false;
 
@@ -218,6 +218,45 @@ TEST_P(CancelWithoutMemory, TheRequestAndItsWithdrawalAskForNone) {
   EXPECT_EQ(count, 0U);
   loop.run_until_idle();
   EXPECT_TRUE(task.cancelled());
+}
+
+// The text that ends a child of a gather.
+Coroutine<> noting(std::vector<std::string>& texts) {
+  try {
+    co_await for_ever();
+  } catch (const CancelledError& error) {
+    texts.emplace_back(error.what());
+    throw;
+  }
+}
+
+TEST(WithoutMemory, TheLastChildOfAGatherTakesTheTextItself) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  testing::SimLoop loop;
+  std::vector<std::string> texts;
+  auto nested = [&]() -> Coroutine<> { co_await gather(noting(texts)); };
+  auto all = gather(loop.create_task(nested()));
+  loop.run_until_idle();
+  std::string message = long_text;
+
+  const auto count = allocations_without_memory([&] { all.cancel(std::move(message)); });
+  loop.run_until_idle();
+
+  EXPECT_EQ(count, 0U);
+  EXPECT_EQ(texts, std::vector<std::string>{long_text});
+}
+
+TEST(WithoutMemory, EveryChildOfAGatherIsToldTheTextWhenThereIsMemory) {
+  testing::SimLoop loop;
+  std::vector<std::string> texts;
+  auto nested = [&]() -> Coroutine<> { co_await gather(noting(texts), noting(texts)); };
+  auto all = gather(loop.create_task(noting(texts)), loop.create_task(nested()));
+  loop.run_until_idle();
+
+  all.cancel(long_text);
+  loop.run_until_idle();
+
+  EXPECT_EQ(texts, std::vector<std::string>(3, long_text));  // As in CPython.
 }
 
 // The runtime keeps a reserve for exceptions.

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -228,6 +229,37 @@ TEST(Run, ALeftoverThatFailsWhileItIsCancelledIsReported) {
                                                "| aster::ValueError: late"}));  // RUN-7, ERR-23
 }
 
+TEST(Run, TheLoopAndTheMainTaskAreMadeAtTheCallersPlace) {
+  std::string refused;
+  std::source_location of_task;
+  auto body = [&]() -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    of_task = current_task().source();
+    std::thread([&] { refused = runtime_error_of([&] { loop.call_soon([] {}); }); }).join();
+    co_return;
+  };
+
+  run(body(), {.debug = true});
+  const unsigned line = __LINE__ - 1;
+
+  EXPECT_NE(refused.find("that loop was made at runner_test.cpp:" + std::to_string(line)),
+            std::string::npos)
+      << refused;
+  EXPECT_EQ(of_task.line(), line);
+  EXPECT_NE(std::string(of_task.file_name()).find("runner_test.cpp"), std::string::npos);
+}
+
+TEST(Run, ARunnersTasksAreMadeWhereTheyAreRun) {
+  Runner runner({.loop_factory = simulated});
+  auto place = []() -> Coroutine<unsigned> { co_return current_task().source().line(); };
+
+  const unsigned first = runner.run(place());
+  const unsigned second = runner.run(place(), copy_context());
+
+  EXPECT_EQ(first, __LINE__ - 3);
+  EXPECT_EQ(second, __LINE__ - 3);
+}
+
 TEST(Run, TasksMadeDuringTheShutdownAreDestroyedPending) {
   std::vector<std::string> reports;
   auto child = []() -> Coroutine<> { co_await sleep(1h); };
@@ -440,6 +472,23 @@ TEST(Main, AnExceptionIsOneLineAndStatusOne) {
   EXPECT_EQ(status, 1);
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("aster::ValueError: broken"),
             std::string::npos);
+}
+
+TEST(Main, AnExceptionIsPrintedWithItsCauses) {
+  auto fails = []() -> Coroutine<> {
+    try {
+      throw std::runtime_error("disk");
+    } catch (...) {
+      std::throw_with_nested(ValueError("broken"));
+    }
+    co_return;
+  };
+  ::testing::internal::CaptureStderr();
+
+  EXPECT_EQ(aster::main(fails(), {.loop_factory = simulated}), 1);
+
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "aster::ValueError: broken; caused by std::runtime_error: disk\n");
 }
 
 TEST(Main, SystemExitGivesItsStatus) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <ostream>
 #include <span>
 
 #include "net/net_fixture.hpp"
@@ -98,6 +99,11 @@ TEST_P(RealStreamAllocations, ATimeoutAroundEachReadAllocatesNothing) {
 // Cancelling a task that waits for a stream ------------------------------------------------
 
 enum class StreamWait { read, read_into, readline, drain, wait_closed, serve_forever };
+void PrintTo(StreamWait wait, std::ostream* out) {
+  static constexpr const char* names[] = {"read",  "read_into",   "readline",
+                                          "drain", "wait_closed", "serve_forever"};
+  *out << names[static_cast<std::size_t>(wait)];
+}
 
 class CancelledStreamWait : public ::testing::TestWithParam<std::tuple<System, StreamWait>> {};
 
@@ -154,10 +160,7 @@ TEST_P(CancelledStreamWait, NeedsNoMemory) {
 }
 
 std::string wait_name(const ::testing::TestParamInfo<std::tuple<System, StreamWait>>& info) {
-  static constexpr const char* names[] = {"read",  "read_into",   "readline",
-                                          "drain", "wait_closed", "serve_forever"};
-  return std::get<0>(info.param).name + "_" +
-         names[static_cast<std::size_t>(std::get<1>(info.param))];
+  return std::get<0>(info.param).name + "_" + ::testing::PrintToString(std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(

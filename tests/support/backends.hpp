@@ -9,7 +9,29 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <ostream>
 #include <string>
+
+namespace aster {
+
+/// What a test of a back end is called with, in its listing.
+inline void PrintTo(Backend backend, std::ostream* out) {
+  switch (backend) {
+    case Backend::epoll:
+      *out << "epoll";
+      break;
+    case Backend::poll:
+      *out << "poll";
+      break;
+    case Backend::select:
+      *out << "select";
+      break;
+    default:
+      *out << "other";
+  }
+}
+
+}  // namespace aster
 
 namespace aster::support {
 
@@ -23,16 +45,7 @@ class OnEachBackend : public ::testing::TestWithParam<Backend> {
 };
 
 inline std::string backend_name(const ::testing::TestParamInfo<Backend>& info) {
-  switch (info.param) {
-    case Backend::epoll:
-      return "epoll";
-    case Backend::poll:
-      return "poll";
-    case Backend::select:
-      return "select";
-    default:
-      return "other";
-  }
+  return ::testing::PrintToString(info.param);
 }
 
 }  // namespace aster::support

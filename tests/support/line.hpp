@@ -11,6 +11,7 @@
 #include <concepts>
 #include <exception>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,7 @@ enum class DriverKind { task, hand };
 inline std::string name_of(DriverKind kind) {
   return kind == DriverKind::task ? "Task" : "HandDriver";
 }
+inline void PrintTo(DriverKind kind, std::ostream* out) { *out << name_of(kind); }
 
 #define ASTER_BOTH_DRIVERS(suite)                                                                \
   INSTANTIATE_TEST_SUITE_P(                                                                      \

@@ -103,7 +103,18 @@ class ASTER_API TimeoutError : public Error {
   using Error::Error;
   /// With the text "timed out".
   TimeoutError();
+  /// The same, and the exception that it was made of; may be null.
+  explicit TimeoutError(std::exception_ptr cause);
+  /// With both.
+  TimeoutError(const char* text, std::exception_ptr cause);
   ~TimeoutError() override;
+
+  /// The CancelledError that a deadline has turned into this one, as Python's
+  /// `__cause__`; null when there is none.
+  [[nodiscard]] const std::exception_ptr& cause() const noexcept { return cause_; }
+
+ private:
+  std::exception_ptr cause_;
 };
 
 /// A future was asked for a result it does not have, or was completed twice.
@@ -359,6 +370,12 @@ ASTER_API const std::error_category& gai_category() noexcept;
 /// A one-line text for any exception, as "type: what" for ours and the standard
 /// ones; never throws (an empty text when there is no memory).
 ASTER_API std::string describe(const std::exception_ptr& error) noexcept;
+
+/// What an exception was made of: the `cause()` of a TimeoutError, what was being handled
+/// when one was thrown by `std::throw_with_nested`; null for others and for null.
+///
+///     for (auto e = std::current_exception(); e; e = cause_of(e)) log(describe(e));
+ASTER_API std::exception_ptr cause_of(const std::exception_ptr& error) noexcept;
 
 /// True for `KeyboardInterrupt`, `SystemExit` and all that derives from `BaseError`.
 ASTER_API bool is_base_error(const std::exception_ptr& error) noexcept;

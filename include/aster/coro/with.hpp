@@ -62,23 +62,26 @@ concept WithBody = requires(Body& body) {
   { body(std::declval<EnteredBy<std::remove_reference_t<Manager>>>()) } -> awaitable;
 };
 
+/// Awaits what a body gave and keeps its value.
+template <class T, class A>
+Coroutine<> await_body(Result<T>& result, A awaited) {
+  if constexpr (std::is_void_v<T>) {
+    co_await std::move(awaited);
+    result.emplace();
+  } else {
+    result.emplace(co_await std::move(awaited));
+  }
+}
+
 /// `Manager` is an lvalue reference for a named manager, else a type moved in here.
 template <class Manager, class Body, class T>
 Coroutine<T> with_manager(Manager manager, Body body) {
   using Call = BodyCall<std::remove_reference_t<Manager>, Body>;
   Result<T> result;
-  auto run = [&result]<class A>(A awaited) -> Coroutine<> {
-    if constexpr (std::is_void_v<T>) {
-      co_await std::move(awaited);
-      result.emplace();
-    } else {
-      result.emplace(co_await std::move(awaited));
-    }
-  };
   if constexpr (Call::takes_entered) {
     auto&& entered = co_await manager.enter();
     try {
-      auto running = run(body(std::forward<decltype(entered)>(entered)));
+      auto running = await_body(result, body(std::forward<decltype(entered)>(entered)));
       co_await std::move(running);
     } catch (...) {
       result.set_error(std::current_exception());
@@ -86,7 +89,7 @@ Coroutine<T> with_manager(Manager manager, Body body) {
   } else {
     co_await manager.enter();
     try {
-      auto running = run(body());
+      auto running = await_body(result, body());
       co_await std::move(running);
     } catch (...) {
       result.set_error(std::current_exception());

@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -51,6 +52,8 @@ struct RunOptions {
   std::optional<bool> debug = {};
   /// Makes the loop, once; by default `new_event_loop`.
   LoopFactory loop_factory = {};
+  /// Where the loop was made, for reports.
+  std::source_location source = std::source_location::current();
 };
 
 /// Runs several main coroutines on one loop, one after the other: the counterpart
@@ -81,18 +84,19 @@ class ASTER_API Runner {
   /// in this thread, before anything is started, and after `close`.
   template <class A>
     requires(awaitable<A>)
-  auto run(A&& main) -> await_result_t<A> {
+  auto run(A&& main, std::source_location source = std::source_location::current())
+      -> await_result_t<A> {
     check("run");
     get_loop();
-    return run(std::forward<A>(main), *context_);
+    return run(std::forward<A>(main), *context_, source);
   }
   /// The same in `context`.
   template <class A>
     requires(awaitable<A>)
-  auto run(A&& main, const Context& context) -> await_result_t<A> {
+  auto run(A&& main, const Context& context,
+           std::source_location source = std::source_location::current()) -> await_result_t<A> {
     check("run");
-    TaskOptions options;
-    options.context = &context;
+    const TaskOptions options{.context = &context, .source = source};
     auto task = get_loop().create_task(detail::as_coroutine(std::forward<A>(main)), options);
     run_task(detail::Access::state(task));
     return task.take();
@@ -128,14 +132,14 @@ auto run(A&& main, RunOptions options = {}) -> await_result_t<A> {
   using T = await_result_t<A>;
   // An error of finishing the loop is thrown too, unless main has failed.
   if constexpr (std::is_void_v<T>) {
-    runner.run(std::forward<A>(main));
+    runner.run(std::forward<A>(main), options.source);
     runner.close();
   } else if constexpr (std::is_reference_v<T>) {
-    T result = runner.run(std::forward<A>(main));
+    T result = runner.run(std::forward<A>(main), options.source);
     runner.close();
     return result;
   } else {
-    auto result = runner.run(std::forward<A>(main));
+    auto result = runner.run(std::forward<A>(main), options.source);
     runner.close();
     return result;
   }

@@ -30,7 +30,8 @@ namespace aster::inline v0 {
 ///
 /// At the deadline the task is cancelled; outside the block that shows as
 /// `TimeoutError`, inside it only as `CancelledError`. A cancellation from elsewhere
-/// stays a `CancelledError`. Moves until it is entered, then never (checked).
+/// stays a `CancelledError`. The TimeoutError's `cause()` is the CancelledError. Moves until it is
+/// entered, then never (checked).
 class ASTER_API Timeout : detail::Timer {
  public:
   /// A deadline; use `timeout` or `timeout_at`.
@@ -105,7 +106,9 @@ Coroutine<await_result_t<A>> await_at_most(A value, Duration limit) {
     auto future = ensure_future(std::move(value));
     if (!future.done()) {
       co_await cancel_and_wait(StateRef<FutureBase>::share(Access::state(future)));
-      if (future.cancelled()) throw TimeoutError("wait_for: timed out");
+      if (future.cancelled()) {
+        throw TimeoutError("wait_for: timed out", Access::state(future).stored_error());
+      }
     }
     co_return std::move(future).take_or_copy();
   }

@@ -150,6 +150,10 @@ class ASTER_API FutureBase : public Report {
   virtual ~FutureBase();
   /// Destroys and frees the object; it knows its size.
   virtual void destroy() noexcept = 0;
+  /// `destroy` of what holds other futures: by `destroy_now`, either at once or, when
+  /// that of another one has led here, after it. So long chains of them need no stack.
+  void destroy_unnested() noexcept;
+  virtual void destroy_now() noexcept { destroy(); }
   virtual void drop_stored_error() noexcept = 0;
   /// The state becomes final and all links are queued.
   void complete(State state, bool unretrieved_error) noexcept;

@@ -37,8 +37,8 @@ class ASTER_API GatherCore : public ChildOwner {
   /// Begins: children that are done already count at once.
   void start();
   /// WAIT-20: asks every child to end; the outer future ends when all have. True when
-  /// a child took the request.
-  bool cancel_children(const std::string& message) noexcept;
+  /// a child took the request; the last one that is asked takes `message` itself.
+  bool cancel_children(std::string& message) noexcept;
   void child_done(ChildWatch& watch) override;
 
  protected:
@@ -50,11 +50,17 @@ class ASTER_API GatherCore : public ChildOwner {
   virtual void end_cancelled(std::string&& message) noexcept = 0;
   virtual void fail(std::exception_ptr error) = 0;
   virtual void succeed() = 0;
+  /// No child that ends tells it from here on.
+  void stop_watching() noexcept;
 
  private:
   void begin_cancel(GatherCore* above, TaskBase* asker) noexcept;
   /// Asks the next child; gives the gather that it leads to, if any, which has begun.
-  GatherCore* cancel_next(const std::string& message) noexcept;
+  GatherCore* cancel_next(std::string& message) noexcept;
+  /// Whether the child that is being asked is the last one, here and above.
+  [[nodiscard]] bool asks_the_last() const noexcept {
+    return is_last_above_ && next_child_ == children_.size();
+  }
   /// Fails with what ended `child`.
   void fail_as(FutureBase& child);
 
@@ -66,6 +72,7 @@ class ASTER_API GatherCore : public ChildOwner {
   // While it is being cancelled:
   bool cancelling_ = false;
   bool accepted_ = false;        // A child took the request.
+  bool is_last_above_ = false;   // No child above is to be asked after these.
   std::size_t next_child_ = 0;   // The next one to be asked.
   GatherCore* above_ = nullptr;  // Whose child led here; null where it began.
   TaskBase* asker_ = nullptr;    // The task below that child that awaits this one.
@@ -124,6 +131,10 @@ class GatherState final : public FutureState<Result>, public GatherCore {
  private:
   ~GatherState() override = default;
   void destroy() noexcept override {
+    stop_watching();
+    this->destroy_unnested();
+  }
+  void destroy_now() noexcept override {
     this->~GatherState();
     release_frame(this, sizeof(GatherState));
   }

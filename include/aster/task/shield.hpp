@@ -35,7 +35,8 @@ class ShieldState final : public FutureState<T>, ChildOwner {
 
  private:
   ~ShieldState() override = default;
-  void destroy() noexcept override {
+  void destroy() noexcept override { this->destroy_unnested(); }
+  void destroy_now() noexcept override {
     this->~ShieldState();
     release_frame(this, sizeof(ShieldState));
   }

@@ -12,6 +12,7 @@
 #include <deque>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -87,17 +88,19 @@ Coroutine<> await_chains(long count) {
 
 // Generators --------------------------------------------------------------------------
 
+aster::Generator<long> count_up() {
+  for (long i = 0;; ++i) co_yield i;
+}
+
 aster::Generator<long> count_at(long depth) {
-  if (depth > 0) {
-    co_yield aster::yield_from(count_at(depth - 1));
-  } else {
-    for (long i = 0;; ++i) co_yield i;
-  }
+  if (depth == 0) co_return;
+  auto below = depth > 1 ? count_at(depth - 1) : count_up();
+  co_yield aster::yield_from(std::move(below));
 }
 
 template <long depth>
 Coroutine<> generator_steps(long count) {
-  auto numbers = count_at(depth);
+  auto numbers = depth > 0 ? count_at(depth) : count_up();
   for (long i = 0; i < count; ++i) measure::keep(numbers.next());
   co_return;
 }

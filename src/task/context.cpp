@@ -182,7 +182,7 @@ ContextSlot::ContextSlot(StateRef<ContextState> state) noexcept
 }
 
 ContextMap* ContextSlot::map() const noexcept {
-  if (ContextState* state = own_state()) return state->map().get();
+  if (has_own_state()) return own_state().map().get();
   // NOLINTNEXTLINE(performance-no-int-to-ptr): marked.
   return reinterpret_cast<ContextMap*>(bits_);
 }
@@ -194,8 +194,8 @@ void ContextSlot::take_snapshot(const ContextSlot& other) noexcept {
 }
 
 void ContextSlot::release() noexcept {
-  if (ContextState* state = own_state()) {
-    state->release_reference();
+  if (has_own_state()) {
+    own_state().release_reference();
   } else {
     map()->release_reference();
   }
@@ -208,14 +208,14 @@ StateRef<ContextMap> ContextSlot::values() const noexcept {
 }
 
 ContextState& ContextSlot::state() {
-  if (own_state() == nullptr) {
+  if (!has_own_state()) {
     if (current == nullptr && this == &base_context()) base_cleaner().watch(*this);
     auto* const made = make_in_frame<ContextState>(values());
     made->entered.store(this == current, std::memory_order_relaxed);
     if (bits_ != 0) release();
     bits_ = reinterpret_cast<std::uintptr_t>(made) | owns_state;
   }
-  return *own_state();
+  return own_state();
 }
 
 ContextValue* ContextSlot::find(const ContextVarBase& var) const noexcept {

@@ -96,10 +96,10 @@ class ASTER_API ContextSlot {
   static constexpr std::uintptr_t owns_state = 1;
   void take_snapshot(const ContextSlot& other) noexcept;
   void release() noexcept;
-  [[nodiscard]] ContextState* own_state() const noexcept {
+  [[nodiscard]] bool has_own_state() const noexcept { return (bits_ & owns_state) != 0; }
+  [[nodiscard]] ContextState& own_state() const noexcept {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): marked.
-    return (bits_ & owns_state) != 0 ? reinterpret_cast<ContextState*>(bits_ & ~owns_state)
-                                     : nullptr;
+    return *reinterpret_cast<ContextState*>(bits_ - owns_state);
   }
   [[nodiscard]] ContextMap* map() const noexcept;
 
@@ -116,14 +116,14 @@ class ContextEntry {
  public:
   ContextEntry(ContextSlot*& cell, ContextSlot& slot) noexcept
       : cell_(cell), previous_(std::exchange(cell, &slot)) {
-    if (ContextState* state = slot.own_state()) [[unlikely]]
-      nested_ = state->entered.exchange(true, std::memory_order_acquire);
+    if (slot.has_own_state()) [[unlikely]]
+      nested_ = slot.own_state().entered.exchange(true, std::memory_order_acquire);
   }
   ContextEntry(const ContextEntry&) = delete;
   ContextEntry& operator=(const ContextEntry&) = delete;
   ~ContextEntry() {
-    if (ContextState* state = cell_->own_state()) [[unlikely]]
-      state->entered.store(nested_, std::memory_order_release);
+    if (cell_->has_own_state()) [[unlikely]]
+      cell_->own_state().entered.store(nested_, std::memory_order_release);
     cell_ = previous_;
   }
 

@@ -371,31 +371,16 @@ bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
 
 // A datagram is taken whole, so how much came says nothing about what is left.
 bool Readiness::attempt_recv_from(Entry& entry, Operation& operation) noexcept {
-  iovec piece{operation.data, operation.size};
-  msghdr message{};
-  message.msg_name = operation.peer;
-  message.msg_namelen = operation.peer != nullptr ? operation.address_size : 0;
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::recvmsg(operation.fd, &message); });
-  if (would_block(result)) {
-    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
-    return false;
-  }
-  if (result >= 0) operation.address_size = message.msg_namelen;
-  operation.result = result;
-  return true;
+  operation.result = recv_from_now(operation.fd, {operation.data, operation.size}, operation.peer,
+                                   operation.address_size);
+  if (!would_block(operation.result)) return true;
+  entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
+  return false;
 }
 
 bool Readiness::attempt_send_to(Entry& entry, Operation& operation) noexcept {
-  iovec piece{operation.data, operation.size};
-  msghdr message{};
-  message.msg_name = const_cast<void*>(operation.address);  // Only read by the kernel.
-  message.msg_namelen = operation.address_size;
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  operation.result = sys::uninterrupted([&] { return sys::sendmsg(operation.fd, &message); });
+  operation.result = send_to_now(operation.fd, {operation.data, operation.size}, operation.address,
+                                 operation.address_size);
   if (!would_block(operation.result)) return true;
   entry.clear(Entry::maybe_writable);
   return false;

@@ -80,6 +80,30 @@ std::int64_t SystemIo::send_now(native_socket fd,
   return sys::uninterrupted([&] { return sys::sendmsg(fd, &message); });
 }
 
+std::int64_t SystemIo::send_to_now(native_socket fd, std::string_view data, const void* address,
+                                   std::uint32_t address_size) noexcept {
+  iovec piece{const_cast<char*>(data.data()), data.size()};  // Both are only read.
+  msghdr message{};
+  message.msg_name = const_cast<void*>(address);
+  message.msg_namelen = address_size;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  return sys::uninterrupted([&] { return sys::sendmsg(fd, &message); });
+}
+
+std::int64_t SystemIo::recv_from_now(native_socket fd, std::span<char> buffer, void* peer,
+                                     std::uint32_t& peer_size) noexcept {
+  iovec piece{buffer.data(), buffer.size()};
+  msghdr message{};
+  message.msg_name = peer;
+  message.msg_namelen = peer != nullptr ? peer_size : 0;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  const std::int64_t result = sys::uninterrupted([&] { return sys::recvmsg(fd, &message); });
+  if (result >= 0) peer_size = message.msg_namelen;
+  return result;
+}
+
 std::int64_t SystemIo::send_file_now(native_socket fd, native_file file, std::int64_t offset,
                                      std::size_t size) noexcept {
   return sys::uninterrupted([&] { return sys::sendfile(fd, file, offset, size); });

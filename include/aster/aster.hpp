@@ -71,10 +71,12 @@
 #include <aster/io/sock.hpp>
 #include <aster/io/socket.hpp>
 // net
+#include <aster/net/protocol.hpp>
 #include <aster/net/server.hpp>
 #include <aster/net/stream_reader.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
+#include <aster/net/transport.hpp>
 // sync
 #include <aster/sync/barrier.hpp>
 #include <aster/sync/condition.hpp>

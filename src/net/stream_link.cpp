@@ -2,6 +2,7 @@
 #include "net/stream_link.hpp"
 
 #include "base/debug_text.hpp"
+#include "net/flow_limits.hpp"
 #include "net/net_events.hpp"
 #include "net/server_state.hpp"
 

@@ -32,8 +32,6 @@ class ServerState;
 /// once no operation is in flight, never inside a call of the user's.
 class StreamLink final : public ReaderState, public ListNode {
  public:
-  static constexpr std::size_t default_high_water = 65536;  // K-2.
-
   StreamLink(EventLoop& loop, native_socket fd, std::size_t limit,
              const std::source_location& source);
   ~StreamLink() override;

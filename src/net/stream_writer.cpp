@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "net/flow_limits.hpp"
 #include "net/stream_link.hpp"
 
 #include <aster/net/stream_writer.hpp>
@@ -88,14 +89,8 @@ SocketView StreamWriter::socket() const { return SocketView(link_->fd(), link_->
 
 void StreamWriter::set_write_buffer_limits(std::optional<std::size_t> high,
                                            std::optional<std::size_t> low) {
-  const std::size_t actual_high =
-      high ? *high : (low ? 4 * *low : detail::StreamLink::default_high_water);
-  const std::size_t actual_low = low.value_or(actual_high / 4);
-  if (actual_low > actual_high) {
-    throw ValueError("set_write_buffer_limits: high (" + std::to_string(actual_high) +
-                     ") must be >= low (" + std::to_string(actual_low) + ")");
-  }
-  link_->set_limits(actual_low, actual_high);
+  const WriteBufferLimits limits = detail::flow_limits(high, low);
+  link_->set_limits(limits.low, limits.high);
 }
 
 std::size_t StreamWriter::get_write_buffer_size() const noexcept { return link_->buffer_size(); }

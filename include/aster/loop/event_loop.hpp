@@ -33,13 +33,22 @@ namespace aster::inline v0 {
 class Address;
 class Executor;
 class Socket;
+template <class P>
+class Endpoint;
 struct Accepted;
 struct AddressInfo;
+struct DatagramOptions;
 struct GetaddrinfoOptions;
 struct NameInfo;
 struct ReceivedFrom;
 struct ReceivedIntoFrom;
 struct SendfileOptions;
+
+namespace detail {
+/// What a factory of protocols makes: `P` where it gives a pointer that owns a `P`.
+template <class F>
+using made_by = typename std::invoke_result_t<F&>::element_type;
+}  // namespace detail
 
 /// Options of a loop.
 struct LoopOptions {
@@ -317,6 +326,18 @@ class ASTER_API EventLoop {
   Coroutine<std::size_t> sock_sendfile(Socket& socket, native_file file, std::int64_t offset,
                                        std::optional<std::size_t> count,
                                        const SendfileOptions& options);
+
+  // Transports (net/) ------------------------------------------------------------
+
+  /// Opens a socket for datagrams, bound to `local`, connected to `remote`, and gives it
+  /// to the protocol that `factory()` makes, as a `std::unique_ptr` or `shared_ptr`; see
+  /// net/datagram.hpp. Done once `connection_made` was called. ValueError when neither
+  /// addresses nor options tell the family, or they contradict one another;
+  /// `std::system_error` as "bind 127.0.0.1:53: Permission denied".
+  template <class F, class Options = DatagramOptions>
+  auto create_datagram_endpoint(F factory, std::optional<Address> local,
+                                std::optional<Address> remote = {}, Options options = {})
+      -> Coroutine<Endpoint<detail::made_by<F>>>;
 
   // Executors (executor/executor.hpp) -----------------------------------------------
 

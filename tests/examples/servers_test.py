@@ -324,5 +324,31 @@ class ChatServer(unittest.TestCase):
         nameless.expect_end()
 
 
+class UdpEcho(unittest.TestCase):
+    def test_datagrams_come_back_to_their_senders(self):
+        with support.server("udp_echo") as (process, port):
+            clients = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(20)]
+            for number, client in enumerate(clients):
+                client.settimeout(support.LIMIT)
+                client.sendto(b"%d" % number * 500, ("127.0.0.1", port))
+                client.sendto(b"", ("127.0.0.1", port))
+            for number, client in enumerate(clients):
+                with client:
+                    self.assertEqual(client.recvfrom(65536),
+                                     (b"%d" % number * 500, ("127.0.0.1", port)))
+                    self.assertEqual(client.recv(65536), b"")
+            support.assert_dies_by_sigint(self, process)
+
+    def test_senders_that_are_gone_harm_nobody(self):
+        with support.server("udp_echo") as (_, port):
+            for _ in range(100):
+                with socket.socket(type=socket.SOCK_DGRAM) as gone:
+                    gone.sendto(b"x", ("127.0.0.1", port))
+            with socket.socket(type=socket.SOCK_DGRAM) as client:
+                client.settimeout(support.LIMIT)
+                client.sendto(b"largest" + b"." * 65500, ("127.0.0.1", port))
+                self.assertEqual(len(client.recv(65536)), 65507)
+
+
 if __name__ == "__main__":
     support.main()

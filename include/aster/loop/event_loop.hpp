@@ -334,9 +334,11 @@ class ASTER_API EventLoop {
   /// net/datagram.hpp. Done once `connection_made` was called. ValueError when neither
   /// addresses nor options tell the family, or they contradict one another;
   /// `std::system_error` as "bind 127.0.0.1:53: Permission denied".
-  template <class F, class Options = DatagramOptions>
-  auto create_datagram_endpoint(F factory, std::optional<Address> local,
-                                std::optional<Address> remote = {}, Options options = {})
+  /// (`Where` and `Options` are never given: they let the types be incomplete here.)
+  template <class F, class Where = std::optional<Address>, class Options = DatagramOptions>
+  auto create_datagram_endpoint(F factory, std::type_identity_t<Where> local,
+                                std::type_identity_t<Where> remote = {},
+                                std::type_identity_t<Options> options = {})
       -> Coroutine<Endpoint<detail::made_by<F>>>;
 
   // Executors (executor/executor.hpp) -----------------------------------------------

@@ -88,9 +88,10 @@ Coroutine<Endpoint<P>> create_datagram_endpoint(F factory, DatagramPlan plan) {
 
 }  // namespace detail
 
-template <class F, class Options>
-auto EventLoop::create_datagram_endpoint(F factory, std::optional<Address> local,
-                                         std::optional<Address> remote, Options options)
+template <class F, class Where, class Options>
+auto EventLoop::create_datagram_endpoint(F factory, std::type_identity_t<Where> local,
+                                         std::type_identity_t<Where> remote,
+                                         std::type_identity_t<Options> options)
     -> Coroutine<Endpoint<detail::made_by<F>>> {
   static_assert(std::derived_from<detail::made_by<F>, DatagramProtocol>,
                 "aster: the factory of create_datagram_endpoint gives a std::unique_ptr or "

@@ -96,6 +96,7 @@
 #include <aster/executor/run_coroutine_threadsafe.hpp>
 #include <aster/executor/thread_pool.hpp>
 #include <aster/executor/to_thread.hpp>
+#include <aster/executor/workers.hpp>
 #include <aster/executor/wrap_future.hpp>
 // introspect
 #include <aster/introspect/call_graph.hpp>

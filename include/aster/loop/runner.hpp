@@ -16,6 +16,10 @@
 
 namespace aster::inline v0 {
 
+namespace detail {
+class WorkerTeam;
+}
+
 /// Makes a loop: from a function or a lambda without captures that gives a
 /// `std::shared_ptr` or `std::unique_ptr` to an `EventLoop`.
 class LoopFactory {
@@ -106,6 +110,7 @@ class ASTER_API Runner {
   void close();
 
  private:
+  friend class detail::WorkerTeam;
   void check(const char* call) const;
   void run_task(detail::FutureBase& task);
 

@@ -79,6 +79,12 @@ int option_int(const SimSocket& socket, int level, int name) noexcept {
   return value;
 }
 
+// What a unix socket without a name has.
+Address unnamed() {
+  const sa_family_t family = AF_UNIX;
+  return Address::from_native(&family, sizeof family);
+}
+
 bool lingers_zero(const SimSocket& socket) noexcept {
   const auto found = socket.options.find({SOL_SOCKET, SO_LINGER});
   linger value{};
@@ -121,13 +127,28 @@ SimNetwork::SimNetwork(const SimOptions& options)
 // Descriptors -------------------------------------------------------------------
 
 std::int64_t SimNetwork::open(int family, int type, int protocol) {
-  if (family != AF_INET && family != AF_INET6) return -EAFNOSUPPORT;
+  if (family != AF_INET && family != AF_INET6 && family != AF_UNIX) return -EAFNOSUPPORT;
   if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM) return -ESOCKTNOSUPPORT;
-  if (protocol != 0 && protocol != IPPROTO_TCP) return -EPROTONOSUPPORT;
+  if (protocol != 0 && (protocol != IPPROTO_TCP || family == AF_UNIX)) return -EPROTONOSUPPORT;
   auto socket = std::make_shared<SimSocket>();
   socket->family = family;
-  socket->local = Address(family == AF_INET ? "0.0.0.0" : "::", 0);
+  socket->local = family == AF_UNIX ? unnamed() : Address(family == AF_INET ? "0.0.0.0" : "::", 0);
   return give_descriptor(std::move(socket));
+}
+
+SimPipe SimNetwork::open_pipe() {
+  auto reader = std::make_shared<SimSocket>();
+  auto writer = std::make_shared<SimSocket>();
+  for (const auto& end : {reader, writer}) {
+    end->family = AF_UNIX;
+    end->state = State::connected;
+    end->connect_reported = true;
+    end->is_pipe = true;
+  }
+  join(*reader, writer);
+  reader->write_shut = true;
+  const auto read_end = static_cast<native_socket>(give_descriptor(std::move(reader)));
+  return {read_end, static_cast<native_socket>(give_descriptor(std::move(writer)))};
 }
 
 std::int64_t SimNetwork::give_descriptor(std::shared_ptr<SimSocket> socket) {
@@ -186,7 +207,13 @@ void SimNetwork::detach(SimSocket& socket, bool with_reset) {
   discard(*connection, side, unread);
   connection->to[side].arrived = 0;
   if (socket.reset) return;
-  if (unread > 0 || with_reset) {
+  if (socket.is_pipe && socket.write_shut) {  // Its reader: the writer learns at once.
+    if (SimSocket* writer = connection->end[1 - side]) {
+      writer->reset = true;
+      writer->error = EPIPE;
+      touch(*writer);
+    }
+  } else if (unread > 0 || with_reset) {
     after(options_.latency.value(),
           [this, connection, side] { arrive_reset(*connection, 1 - side); });
   } else if (!socket.write_shut) {
@@ -267,12 +294,25 @@ void SimNetwork::claim(SimSocket& socket, const Address& address) {
 
 void SimNetwork::unclaim(SimSocket& socket) noexcept {
   if (!std::exchange(socket.bound, false)) return;
+  if (socket.family == AF_UNIX) {
+    paths_.erase(socket.local.path());
+    return;
+  }
   auto [entry, last] = ports_.equal_range(socket.local.port());
   while (entry != last && entry->second != &socket) ++entry;
   if (entry != last) ports_.erase(entry);
 }
 
+int SimNetwork::bind_path(SimSocket& socket, const Address& address) {
+  if (address.family() != AF_UNIX || address.path().empty() || socket.bound) return -EINVAL;
+  if (!paths_.emplace(address.path(), &socket).second) return -EADDRINUSE;
+  socket.local = address;
+  socket.bound = true;
+  return 0;
+}
+
 int SimNetwork::bind(SimSocket& socket, const Address& address) {
+  if (socket.family == AF_UNIX) return bind_path(socket, address);
   if (!address.is_ip()) return socket.family == AF_INET ? -EAFNOSUPPORT : -EINVAL;
   if (address.family() != socket.family) {
     return socket.family == AF_INET ? -EAFNOSUPPORT : -EINVAL;
@@ -290,6 +330,7 @@ int SimNetwork::bind(SimSocket& socket, const Address& address) {
 
 int SimNetwork::listen(SimSocket& socket, int backlog) {
   if (socket.state != State::idle && socket.state != State::listening) return -EINVAL;
+  if (!socket.bound && socket.family == AF_UNIX) return -EINVAL;
   if (!socket.bound) {
     const int port = free_port(socket, socket.local);
     if (port == 0) return -EADDRINUSE;
@@ -297,7 +338,7 @@ int SimNetwork::listen(SimSocket& socket, int backlog) {
   }
   // REUSEADDR lets two sockets bind to a port, but only one of them listen.
   const auto [first, last] = ports_.equal_range(socket.local.port());
-  for (auto entry = first; entry != last; ++entry) {
+  for (auto entry = first; entry != last && socket.family != AF_UNIX; ++entry) {
     const SimSocket& other = *entry->second;
     const bool shared = option_int(socket, SOL_SOCKET, SO_REUSEPORT) != 0 &&
                         option_int(other, SOL_SOCKET, SO_REUSEPORT) != 0;
@@ -315,7 +356,31 @@ int SimNetwork::listen(SimSocket& socket, int backlog) {
 
 // Connecting ---------------------------------------------------------------------
 
+// As Linux does it: at once or not at all.
+int SimNetwork::connect_path(SimSocket& socket, const Address& address, int refusal) {
+  if (address.family() != AF_UNIX) return -EINVAL;
+  if (socket.state != State::idle) return -EISCONN;
+  if (refusal != 0) return -refusal;
+  const auto found = paths_.find(address.path());
+  if (found == paths_.end()) return -ENOENT;
+  SimSocket& listener = *found->second;
+  if (listener.state != State::listening) return -ECONNREFUSED;
+  if (listener.backlog_queue.size() > listener.backlog) return -EAGAIN;
+  auto server = std::make_shared<SimSocket>();
+  server->family = AF_UNIX;
+  server->state = socket.state = State::connected;
+  server->connect_reported = socket.connect_reported = true;
+  server->local = socket.peer = listener.local;
+  server->peer = socket.local;
+  join(socket, server);
+  listener.backlog_queue.push_back(std::move(server));
+  touch(listener);
+  touch(socket);
+  return 0;
+}
+
 int SimNetwork::connect(SimSocket& socket, const Address& address, int refusal) {
+  if (socket.family == AF_UNIX) return connect_path(socket, address, refusal);
   if (!address.is_ip()) return -EAFNOSUPPORT;
   if (address.family() != socket.family) {
     return socket.family == AF_INET ? -EAFNOSUPPORT : -EINVAL;
@@ -423,17 +488,12 @@ void SimNetwork::establish(const std::shared_ptr<SimSocket>& client, SimSocket& 
   server->local = seen_by(listener.family, unmapped(client->peer));
   server->peer = seen_by(listener.family, unmapped(client->local));
   server->options = listener.options;  // Linux hands them down.
-  server->side = 1;
   if (listener.family == AF_INET6 && client->family == AF_INET6) {
     server->local = client->peer;
     server->peer = client->local;
   }
 
-  auto connection = std::make_shared<SimConnection>();
-  connection->end = {client.get(), server.get()};
-  client->connection = connection;
-  client->side = 0;
-  server->connection = connection;
+  join(*client, server);
   listener.backlog_queue.push_back(std::move(server));
   touch(listener);
 
@@ -444,6 +504,16 @@ void SimNetwork::establish(const std::shared_ptr<SimSocket>& client, SimSocket& 
     socket->connect_reported = false;
     touch(*socket);
   });
+}
+
+// Lets two sockets be the ends of a new connection.
+void SimNetwork::join(SimSocket& client, const std::shared_ptr<SimSocket>& server) {
+  auto connection = std::make_shared<SimConnection>();
+  connection->end = {&client, server.get()};
+  client.side = 0;
+  server->side = 1;
+  client.connection = connection;
+  server->connection = std::move(connection);
 }
 
 void SimNetwork::fail_connect(const std::weak_ptr<SimSocket>& client, int error) {
@@ -629,7 +699,7 @@ std::string SimNetwork::get_option(SimSocket& socket, int level, int name) {
       case SO_DOMAIN:
         return as_bytes(socket.family);
       case SO_PROTOCOL:
-        return as_bytes(int{IPPROTO_TCP});
+        return as_bytes(socket.family == AF_UNIX ? 0 : int{IPPROTO_TCP});
       case SO_ACCEPTCONN:
         return as_bytes(static_cast<int>(socket.state == State::listening));
       default:

@@ -66,6 +66,7 @@ struct SimSocket {
   std::deque<std::shared_ptr<SimSocket>> backlog_queue;
 
   // Connecting and connected.
+  bool is_pipe = false;
   std::shared_ptr<SimConnection> connection;
   std::size_t side = 0;           ///< Its index in the connection.
   bool connect_reported = false;  ///< The success of connect has been told.
@@ -92,6 +93,7 @@ class SimNetwork {
 
   // Descriptors; results are values or minus errno.
   std::int64_t open(int family, int type, int protocol);
+  [[nodiscard]] SimPipe open_pipe();
   [[nodiscard]] SimSocket* find(native_socket fd) const noexcept;
   [[nodiscard]] SimSocket* find(SimSocketRef ref) const noexcept;
   void close(SimSocket& socket);
@@ -102,6 +104,7 @@ class SimNetwork {
   int listen(SimSocket& socket, int backlog);
   /// -EINPROGRESS when under way. `refusal`: an error the attempt is to end with.
   int connect(SimSocket& socket, const Address& address, int refusal);
+
   /// How the attempt under way ended, or -EAGAIN.
   int connect_result(SimSocket& socket) noexcept;
   std::int64_t accept(SimSocket& socket);
@@ -159,6 +162,9 @@ class SimNetwork {
   [[nodiscard]] SimSocket* listener_for(const Address& target);
   void knock(const std::weak_ptr<SimSocket>& client, int tries);
   void establish(const std::shared_ptr<SimSocket>& client, SimSocket& listener);
+  static void join(SimSocket& client, const std::shared_ptr<SimSocket>& server);
+  int bind_path(SimSocket& socket, const Address& address);
+  int connect_path(SimSocket& socket, const Address& address, int refusal);
   void fail_connect(const std::weak_ptr<SimSocket>& client, int error);
   void arrive(const ConnectionPtr& connection, std::size_t side, std::size_t count);
   void arrive_fin(SimConnection& connection, std::size_t side);
@@ -175,7 +181,8 @@ class SimNetwork {
   std::multimap<TimePoint, Function<void()>> events_;  // Equal times: oldest first.
   std::vector<std::shared_ptr<SimSocket>> sockets_;    // By descriptor; null: free.
   std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>> free_;
-  std::multimap<int, SimSocket*> ports_;  // Bound sockets, accepted ones excepted.
+  std::multimap<int, SimSocket*> ports_;     // Bound sockets, accepted ones excepted.
+  std::map<std::string, SimSocket*> paths_;  // Bound unix sockets.
   std::vector<LocalNetwork> local_networks_;
   std::vector<Address> black_holes_;
   std::vector<SimSocketRef> changes_;

@@ -43,8 +43,8 @@ struct SimOptions {
 };
 
 /// What can be made to fail by `SimBackend::fail_next`. The first six are the
-/// kinds of `Operation`; `recv` covers `recv_from`, `send` covers `send_to` and
-/// `send_now` as well.
+/// kinds of `Operation`; `recv` covers `recv_from` and `read`, `send` covers `send_to`,
+/// `write` and `send_now` as well.
 enum class SimCall : std::uint8_t {
   accept,
   connect,
@@ -74,9 +74,16 @@ struct SimLedger {
   friend bool operator==(const SimLedger&, const SimLedger&) = default;
 };
 
+/// A pipe of a simulated system; whoever takes the descriptors closes them.
+struct SimPipe {
+  native_socket read_end;
+  native_socket write_end;
+};
+
 /// A whole system in memory for one loop: a clock that jumps to the next event
-/// instead of waiting, and a TCP network (IPv4 and IPv6) that keeps Linux's
-/// rules. `SimLoop` runs on one; use it directly to test what stands on
+/// instead of waiting, a TCP network (IPv4 and IPv6) that keeps Linux's rules, unix
+/// sockets and pipes. The path of a unix socket is a name without a file: it is free
+/// again once the socket is closed. `SimLoop` runs on one; use it directly to test what stands on
 /// `IoBackend`, and to make the network misbehave.
 ///
 ///     SimBackend sim({.seed = 7, .latency = 5ms, .max_chunk = 3});
@@ -128,6 +135,9 @@ class ASTER_API SimBackend final : public IoBackend {
   /// Connects to `address` (port 0: to any port there) never complete.
   void add_black_hole(const Address& address);
 
+  /// A new pipe.
+  [[nodiscard]] SimPipe open_pipe();
+
   // Faults ---------------------------------------------------------------------
 
   /// The next `times` such calls fail with `error`. A scripted accept fails when
@@ -156,6 +166,7 @@ class ASTER_API SimBackend final : public IoBackend {
   // IoBackend --------------------------------------------------------------------
 
   [[nodiscard]] std::string_view name() const noexcept override;
+  [[nodiscard]] bool is_system() const noexcept override { return false; }
   [[nodiscard]] TimePoint now() noexcept override;
   void poll(Duration timeout) noexcept override;
   [[nodiscard]] bool is_watching() const noexcept override;

@@ -71,6 +71,7 @@
 #include <aster/io/sock.hpp>
 #include <aster/io/socket.hpp>
 // net
+#include <aster/net/endpoint.hpp>
 #include <aster/net/options.hpp>
 #include <aster/net/protocol.hpp>
 #include <aster/net/server.hpp>

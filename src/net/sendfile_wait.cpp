@@ -7,7 +7,8 @@
 
 namespace aster::inline v0::detail {
 
-SendfileWait::SendfileWait(StreamTransport& link) noexcept : link_(link) {
+SendfileWait::SendfileWait(StreamTransport& link) : link_(link) {
+  link_.check_write("sendfile");
   link_.file_ = this;
   link_.sends_at_once_ = false;
 }
@@ -31,6 +32,17 @@ void SendfileWait::wake() noexcept {
   if (waiter_ && !waiter_.done()) waiter_.set_result();
 }
 
+void SendfileWait::fail(int number) {
+  link_.fail_call(number, "sendfile");
+  check_open();
+  throw_system_error(number, "sendfile");
+}
+
+std::int64_t SendfileWait::send(native_file file, std::int64_t offset, std::size_t size) noexcept {
+  if (link_.medium_ != Medium::socket) return -EOPNOTSUPP;
+  return link_.backend_->send_file_now(link_.fd_, file, offset, size);
+}
+
 Coroutine<> SendfileWait::pause() {
   waiter_ = link_.scheduler_->loop().create_future<>();
   Future<> waiting = waiter_;
@@ -47,6 +59,10 @@ Coroutine<> SendfileWait::drained() {
 }
 
 Coroutine<> SendfileWait::room() {
+  while (link_.send_.is_pending()) {  // Asked by one that was cancelled.
+    auto waiting = pause();
+    co_await std::move(waiting);
+  }
   link_.send_.kind = Operation::Kind::poll_out;
   if (link_.backend_->submit(link_.send_)) {
     const std::int64_t result = link_.send_.result;

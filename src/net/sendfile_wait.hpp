@@ -12,7 +12,8 @@ namespace aster::inline v0::detail {
 /// time; the transport must outlive it.
 class SendfileWait {
  public:
-  explicit SendfileWait(StreamTransport& link) noexcept;
+  /// RuntimeError when a file is being sent already, or after `write_eof`.
+  explicit SendfileWait(StreamTransport& link);
   SendfileWait(const SendfileWait&) = delete;
   SendfileWait& operator=(const SendfileWait&) = delete;
   ~SendfileWait();
@@ -23,6 +24,10 @@ class SendfileWait {
   [[nodiscard]] Coroutine<> room();
   /// Throws the connection's error, or ECONNABORTED, when it is not open any longer.
   void check_open() const;
+  /// Fails the connection, as no one knows how much of the file is missing; throws.
+  [[noreturn]] void fail(int number);
+  /// As `IoBackend::send_file_now`.
+  [[nodiscard]] std::int64_t send(native_file file, std::int64_t offset, std::size_t size) noexcept;
   /// Adds bytes to be sent behind the others, as `write` would.
   void write(std::string_view data);
 

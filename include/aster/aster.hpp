@@ -73,6 +73,7 @@
 // net
 #include <aster/net/datagram.hpp>
 #include <aster/net/endpoint.hpp>
+#include <aster/net/options.hpp>
 #include <aster/net/protocol.hpp>
 #include <aster/net/server.hpp>
 #include <aster/net/stream_reader.hpp>

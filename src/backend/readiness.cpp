@@ -68,7 +68,8 @@ constexpr std::size_t lent_size = std::size_t{64} * 1024;
 
 bool is_read(Operation::Kind kind) noexcept {
   return kind == Operation::Kind::recv || kind == Operation::Kind::accept ||
-         kind == Operation::Kind::poll_in || kind == Operation::Kind::recv_from;
+         kind == Operation::Kind::poll_in || kind == Operation::Kind::recv_from ||
+         kind == Operation::Kind::read;
 }
 
 bool is_poll(Operation::Kind kind) noexcept {
@@ -237,6 +238,10 @@ bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
       return attempt_recv_from(entry, operation);
     case Operation::Kind::send_to:
       return attempt_send_to(entry, operation);
+    case Operation::Kind::read:
+      return attempt_read(entry, operation);
+    case Operation::Kind::write:
+      return attempt_write(entry, operation);
   }
   operation.result = -EINVAL;
   return true;
@@ -284,11 +289,17 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
 }
 
 bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
-  operation.result = receive(entry, operation);
+  operation.result = receive<true>(entry, operation);
   return !would_block(operation.result);
 }
 
-// One recv; notes what it tells about the descriptor.
+bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
+  operation.result = receive<false>(entry, operation);
+  return !would_block(operation.result);
+}
+
+// One recv, or read; notes what it tells about the descriptor.
+template <bool is_socket>
 [[gnu::always_inline]] inline std::int64_t Readiness::receive(Entry& entry,
                                                               Operation& operation) noexcept {
   char* data = operation.data;
@@ -298,8 +309,13 @@ bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
     size = std::min(size, lent_size);
     operation.lent_lasts = delivery_.ready != nullptr;
   }
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::recv(operation.fd, data, size); });
+  const std::int64_t result = sys::uninterrupted([&] {
+    if constexpr (is_socket) {
+      return sys::recv(operation.fd, data, size);
+    } else {
+      return sys::read(operation.fd, data, size);
+    }
+  });
   if (result > 0) [[likely]] {
     const auto length = static_cast<std::size_t>(result);
     operation.lent = {data, length};
@@ -342,8 +358,17 @@ bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
 }
 
 bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::send(operation.fd, operation.data, operation.size); });
+  return note_sent(entry, operation, sys::uninterrupted([&] {
+                     return sys::send(operation.fd, operation.data, operation.size);
+                   }));
+}
+
+bool Readiness::attempt_write(Entry& entry, Operation& operation) noexcept {
+  return note_sent(entry, operation, write_quietly(operation.fd, operation.data, operation.size));
+}
+
+// Notes what a send tells about the descriptor; true: it is over.
+bool Readiness::note_sent(Entry& entry, Operation& operation, std::int64_t result) noexcept {
   if (would_block(result)) {
     entry.clear(Entry::maybe_writable);
     return false;
@@ -459,7 +484,7 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
     return deliver_slowly(note, *entry);
   // A receive that waits, and nothing else. Nothing is left to do afterwards.
   if (note.found != found_readable) entry->set(Entry::maybe_writable);
-  waiting->result = receive(*entry, *waiting);
+  waiting->result = receive<true>(*entry, *waiting);
   if (waiting->result <= 0 && would_block(waiting->result)) [[unlikely]]
     return;
   entry->reader = nullptr;
@@ -546,7 +571,7 @@ void Readiness::deliver_slowly(const Note& note, Entry& entry) noexcept {
 
 // Acts on a pending operation whose descriptor is ready.
 void Readiness::serve(Entry& entry, Operation& operation) noexcept {
-  if (is_poll(operation.kind) && delivery_.ready == nullptr) {
+  if (is_poll(operation.kind) && (delivery_.ready == nullptr || !operation.is_exact)) {
     operation.result = 0;  // In a later turn than the poll it would have to be asked again.
   } else if (!attempt(entry, operation)) {
     return;

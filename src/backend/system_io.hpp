@@ -32,6 +32,8 @@ class SystemIo : public IoBackend {
   int shutdown_write(native_socket fd) noexcept override;
 
  protected:
+  /// Writes to what may be a pipe without a reader: -EPIPE, and no SIGPIPE.
+  static std::int64_t write_quietly(native_socket fd, const char* data, std::size_t size) noexcept;
   /// Closes, once. An interrupted close has closed and counts as a success.
   static int close_now(native_socket fd) noexcept;
 };

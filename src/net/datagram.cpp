@@ -2,12 +2,12 @@
 #include "io/socket_use.hpp"
 #include "net/datagram_link.hpp"
 #include "net/net_events.hpp"
+#include "net/unix_path.hpp"
 
 #include <aster/base/error.hpp>
-#include <aster/base/log.hpp>
 #include <aster/net/datagram.hpp>
 
-#include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -42,33 +42,6 @@ bool is_of(int family, const Address& address) {
   return address.size() == 0 || address.family() == family;
 }
 
-/// Whether an endpoint lives at `path`: then a datagram socket can connect to it.
-Coroutine<bool> is_in_use(EventLoop& loop, Address path) {
-  Socket probe(loop.backend(), AF_UNIX, SOCK_DGRAM);
-  auto connecting = loop.sock_connect(probe, path);
-  try {
-    co_await std::move(connecting);
-  } catch (const std::system_error&) {
-    co_return false;
-  }
-  co_return true;
-}
-
-/// Removes the file that a dead endpoint has left at `path` (CON-14).
-Coroutine<> remove_stale(EventLoop& loop, Address path) {
-  const std::string file = path.path();
-  if (file.empty() || file.front() == '\0') co_return;
-  std::error_code error;
-  if (!std::filesystem::is_socket(file, error)) co_return;
-  auto asking = is_in_use(loop, path);
-  const bool in_use = co_await std::move(asking);
-  if (in_use) co_return;  // The bind says so.
-  std::filesystem::remove(file, error);
-  if (error) {
-    log_error("Unable to check or remove stale UNIX socket " + file + ": " + error.message());
-  }
-}
-
 /// A socket as the plan wants it.
 Coroutine<Socket> open_socket(EventLoop& loop, const DatagramPlan& plan) {
   const DatagramOptions& options = plan.options;
@@ -76,11 +49,13 @@ Coroutine<Socket> open_socket(EventLoop& loop, const DatagramPlan& plan) {
   if (options.reuse_port) socket.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1);
   if (options.allow_broadcast) socket.setsockopt(SOL_SOCKET, SO_BROADCAST, 1);
   if (plan.local.size() != 0) {
-    if (options.family == AF_UNIX) {
-      auto removing = remove_stale(loop, plan.local);
-      co_await std::move(removing);
+    if (options.family == AF_UNIX && !plan.local.path().empty()) {  // CON-14
+      UnixPath file;
+      const UnixPathOptions stays(std::nullopt, false);
+      file.bind(loop.backend(), socket.fileno(), plan.local, stays);
+    } else {
+      socket.bind(plan.local);
     }
-    socket.bind(plan.local);
   }
   if (plan.remote.size() != 0 && !options.allow_broadcast) {
     auto connecting = loop.sock_connect(socket, plan.remote);
@@ -156,7 +131,6 @@ Coroutine<TransportRef<DatagramTransport>> open_datagram_endpoint(DatagramPlan p
   if (own == nullptr) socket.setblocking(false);
 
   std::shared_ptr<DatagramProtocol> protocol = make();
-  if (protocol == nullptr) throw TypeError(std::string(call) + ": the factory gave no protocol");
   // What sock_connect keeps for a socket ends with the release.
   Socket handed_over = SocketUse::socket_of(socket.release(), own);
   auto* const link = new DatagramLink(loop, std::move(handed_over), target, is_connected,

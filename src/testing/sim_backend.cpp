@@ -50,6 +50,8 @@ void SimBackend::cut_after(native_socket fd, std::size_t bytes, Cut cut) {
   impl_->network.cut_after(*socket, bytes, cut);
 }
 
+SimPipe SimBackend::open_pipe() { return impl_->network.open_pipe(); }
+
 SimLedger SimBackend::ledger() const noexcept { return impl_->network.ledger; }
 
 const std::vector<std::string>& SimBackend::violations() const noexcept {

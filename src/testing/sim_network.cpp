@@ -32,6 +32,12 @@ using State = SimSocket::State;
 constexpr TimePoint first_time{std::chrono::hours(24)};
 constexpr int knock_tries_max = 6;
 
+// What a unix socket without a name has.
+Address unnamed() {
+  const sa_family_t family = AF_UNIX;
+  return Address::from_native(&family, sizeof family);
+}
+
 bool lingers_zero(const SimSocket& socket) noexcept {
   const auto found = socket.options.find({SOL_SOCKET, SO_LINGER});
   linger value{};
@@ -40,7 +46,10 @@ bool lingers_zero(const SimSocket& socket) noexcept {
   return value.l_onoff != 0 && value.l_linger == 0;
 }
 
-int protocol_of(int type) noexcept { return type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP; }
+int protocol_of(int family, int type) noexcept {
+  if (family == AF_UNIX) return 0;
+  return type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+}
 
 template <class T>
 std::string as_bytes(const T& value) {
@@ -59,15 +68,31 @@ SimNetwork::SimNetwork(const SimOptions& options)
 // Descriptors -------------------------------------------------------------------
 
 std::int64_t SimNetwork::open(int family, int type, int protocol) {
-  if (family != AF_INET && family != AF_INET6) return -EAFNOSUPPORT;
+  if (family != AF_INET && family != AF_INET6 && family != AF_UNIX) return -EAFNOSUPPORT;
   type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-  if (protocol != 0 && protocol != protocol_of(type)) return -EPROTONOSUPPORT;
+  if (type != SOCK_STREAM && (type != SOCK_DGRAM || family == AF_UNIX)) return -ESOCKTNOSUPPORT;
+  if (protocol != 0 && protocol != protocol_of(family, type)) return -EPROTONOSUPPORT;
   auto socket = std::make_shared<SimSocket>();
   socket->family = family;
   socket->type = type;
-  socket->local = Address(family == AF_INET ? "0.0.0.0" : "::", 0);
+  socket->local = family == AF_UNIX ? unnamed() : Address(family == AF_INET ? "0.0.0.0" : "::", 0);
   return give_descriptor(std::move(socket));
+}
+
+SimPipe SimNetwork::open_pipe() {
+  auto reader = std::make_shared<SimSocket>();
+  auto writer = std::make_shared<SimSocket>();
+  for (const auto& end : {reader, writer}) {
+    end->family = AF_UNIX;
+    end->type = SOCK_STREAM;
+    end->state = State::connected;
+    end->connect_reported = true;
+    end->is_pipe = true;
+  }
+  join(*reader, writer);
+  reader->write_shut = true;
+  const auto read_end = static_cast<native_socket>(give_descriptor(std::move(reader)));
+  return {read_end, static_cast<native_socket>(give_descriptor(std::move(writer)))};
 }
 
 std::int64_t SimNetwork::give_descriptor(std::shared_ptr<SimSocket> socket) {
@@ -127,7 +152,13 @@ void SimNetwork::detach(SimSocket& socket, bool with_reset) {
   discard(*connection, side, unread);
   connection->to[side].arrived = 0;
   if (socket.reset) return;
-  if (unread > 0 || with_reset) {
+  if (socket.is_pipe && socket.write_shut) {  // Its reader: the writer learns at once.
+    if (SimSocket* writer = connection->end[1 - side]) {
+      writer->reset = true;
+      writer->error = EPIPE;
+      touch(*writer);
+    }
+  } else if (unread > 0 || with_reset) {
     after(options_.latency.value(),
           [this, connection, side] { arrive_reset(*connection, 1 - side); });
   } else if (!socket.write_shut) {
@@ -141,10 +172,11 @@ void SimNetwork::detach(SimSocket& socket, bool with_reset) {
 int SimNetwork::listen(SimSocket& socket, int backlog) {
   if (socket.type != SOCK_STREAM) return -EOPNOTSUPP;
   if (socket.state != State::idle && socket.state != State::listening) return -EINVAL;
+  if (!socket.bound && socket.family == AF_UNIX) return -EINVAL;
   if (const int error = ports.bind_to_any_port(socket)) return error;
   // REUSEADDR lets two sockets bind to a port, but only one of them listen.
   const auto [first, last] = ports.at(socket.local.port());
-  for (auto entry = first; entry != last; ++entry) {
+  for (auto entry = first; entry != last && socket.family != AF_UNIX; ++entry) {
     const SimSocket& other = *entry->second;
     const bool shared = option_int(socket, SOL_SOCKET, SO_REUSEPORT) != 0 &&
                         option_int(other, SOL_SOCKET, SO_REUSEPORT) != 0;
@@ -160,7 +192,32 @@ int SimNetwork::listen(SimSocket& socket, int backlog) {
   return 0;
 }
 
+// As Linux does it: at once or not at all.
+int SimNetwork::connect_path(SimSocket& socket, const Address& address, int refusal) {
+  if (address.family() != AF_UNIX) return -EINVAL;
+  if (socket.state != State::idle) return -EISCONN;
+  if (refusal != 0) return -refusal;
+  SimSocket* const found = ports.at_path(address.path());
+  if (found == nullptr) return -ENOENT;
+  SimSocket& listener = *found;
+  if (listener.state != State::listening) return -ECONNREFUSED;
+  if (listener.backlog_queue.size() > listener.backlog) return -EAGAIN;
+  auto server = std::make_shared<SimSocket>();
+  server->family = AF_UNIX;
+  server->type = SOCK_STREAM;
+  server->state = socket.state = State::connected;
+  server->connect_reported = socket.connect_reported = true;
+  server->local = socket.peer = listener.local;
+  server->peer = socket.local;
+  join(socket, server);
+  listener.backlog_queue.push_back(std::move(server));
+  touch(listener);
+  touch(socket);
+  return 0;
+}
+
 int SimNetwork::connect(SimSocket& socket, const Address& address, int refusal) {
+  if (socket.family == AF_UNIX) return connect_path(socket, address, refusal);
   if (!address.is_ip()) return -EAFNOSUPPORT;
   if (const int error = check_family(socket.family, address)) return error;
   if (socket.type == SOCK_DGRAM)
@@ -243,17 +300,12 @@ void SimNetwork::establish(const std::shared_ptr<SimSocket>& client, SimSocket& 
   server->local = seen_by(listener.family, unmapped(client->peer));
   server->peer = seen_by(listener.family, unmapped(client->local));
   server->options = listener.options;  // Linux hands them down.
-  server->side = 1;
   if (listener.family == AF_INET6 && client->family == AF_INET6) {
     server->local = client->peer;
     server->peer = client->local;
   }
 
-  auto connection = std::make_shared<SimConnection>();
-  connection->end = {client.get(), server.get()};
-  client->connection = connection;
-  client->side = 0;
-  server->connection = connection;
+  join(*client, server);
   listener.backlog_queue.push_back(std::move(server));
   touch(listener);
 
@@ -264,6 +316,16 @@ void SimNetwork::establish(const std::shared_ptr<SimSocket>& client, SimSocket& 
     socket->connect_reported = false;
     touch(*socket);
   });
+}
+
+// Lets two sockets be the ends of a new connection.
+void SimNetwork::join(SimSocket& client, const std::shared_ptr<SimSocket>& server) {
+  auto connection = std::make_shared<SimConnection>();
+  connection->end = {&client, server.get()};
+  client.side = 0;
+  server->side = 1;
+  client.connection = connection;
+  server->connection = std::move(connection);
 }
 
 void SimNetwork::fail_connect(const std::weak_ptr<SimSocket>& client, int error) {
@@ -464,7 +526,7 @@ std::string SimNetwork::get_option(SimSocket& socket, int level, int name) {
       case SO_DOMAIN:
         return as_bytes(socket.family);
       case SO_PROTOCOL:
-        return as_bytes(protocol_of(socket.type));
+        return as_bytes(protocol_of(socket.family, socket.type));
       case SO_ACCEPTCONN:
         return as_bytes(static_cast<int>(socket.state == State::listening));
       default:

@@ -37,6 +37,7 @@ class SimNetwork {
 
   // Descriptors; results are values or minus errno.
   std::int64_t open(int family, int type, int protocol);
+  [[nodiscard]] SimPipe open_pipe();
   [[nodiscard]] SimSocket* find(native_socket fd) const noexcept;
   [[nodiscard]] SimSocket* find(SimSocketRef ref) const noexcept;
   void close(SimSocket& socket);
@@ -93,6 +94,8 @@ class SimNetwork {
   [[nodiscard]] SimSocket* listener_for(const Address& target);
   void knock(const std::weak_ptr<SimSocket>& client, int tries);
   void establish(const std::shared_ptr<SimSocket>& client, SimSocket& listener);
+  static void join(SimSocket& client, const std::shared_ptr<SimSocket>& server);
+  int connect_path(SimSocket& socket, const Address& address, int refusal);
   void fail_connect(const std::weak_ptr<SimSocket>& client, int error);
   void arrive(const ConnectionPtr& connection, std::size_t side, std::size_t count);
   void arrive_fin(SimConnection& connection, std::size_t side);

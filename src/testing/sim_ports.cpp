@@ -166,12 +166,30 @@ void SimPorts::claim(SimSocket& socket, const Address& address) {
 
 void SimPorts::release(SimSocket& socket) noexcept {
   if (!std::exchange(socket.bound, false)) return;
+  if (socket.family == AF_UNIX) {
+    paths_.erase(socket.local.path());
+    return;
+  }
   auto [entry, last] = sockets_.equal_range(socket.local.port());
   while (entry != last && entry->second != &socket) ++entry;
   if (entry != last) sockets_.erase(entry);
 }
 
+int SimPorts::bind_path(SimSocket& socket, const Address& address) {
+  if (address.family() != AF_UNIX || address.path().empty() || socket.bound) return -EINVAL;
+  if (!paths_.emplace(address.path(), &socket).second) return -EADDRINUSE;
+  socket.local = address;
+  socket.bound = true;
+  return 0;
+}
+
+SimSocket* SimPorts::at_path(const std::string& path) const {
+  const auto found = paths_.find(path);
+  return found != paths_.end() ? found->second : nullptr;
+}
+
 int SimPorts::bind(SimSocket& socket, const Address& address) {
+  if (socket.family == AF_UNIX) return bind_path(socket, address);
   if (const int error = check_family(socket.family, address)) return error;
   if (socket.bound || socket.state != State::idle) return -EINVAL;
   const Address real = unmapped(address);

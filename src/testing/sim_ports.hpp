@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -48,6 +49,8 @@ class SimPorts {
   int bind_towards(SimSocket& socket, const Address& target);
   void release(SimSocket& socket) noexcept;
 
+  /// The unix socket of a path; null: none.
+  [[nodiscard]] SimSocket* at_path(const std::string& path) const;
   /// The address from which `socket` is seen at `target`.
   [[nodiscard]] static Address source_towards(const SimSocket& socket, const Address& target);
   /// The bound sockets of a port; accepted ones are not bound.
@@ -66,9 +69,11 @@ class SimPorts {
   [[nodiscard]] bool is_taken(const SimSocket& socket, const Address& address) const;
   [[nodiscard]] int free_port(const SimSocket& socket, const Address& address);
   void claim(SimSocket& socket, const Address& address);
+  int bind_path(SimSocket& socket, const Address& address);
 
   int next_port_;
-  std::multimap<int, SimSocket*> sockets_;  // By port.
+  std::multimap<int, SimSocket*> sockets_;   // By port.
+  std::map<std::string, SimSocket*> paths_;  // Unix sockets.
   std::vector<LocalNetwork> local_networks_;
   std::vector<Address> black_holes_;
 };

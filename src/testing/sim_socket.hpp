@@ -64,6 +64,7 @@ struct SimSocket {
   std::deque<std::shared_ptr<SimSocket>> backlog_queue;
 
   // Connecting and connected.
+  bool is_pipe = false;
   std::shared_ptr<SimConnection> connection;
   std::size_t side = 0;           ///< Its index in the connection.
   bool connect_reported = false;  ///< The success of connect has been told.

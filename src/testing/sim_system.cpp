@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 // A readiness system over SimNetwork: an operation is tried when submitted, and
@@ -31,15 +32,22 @@ using detail::write_address;
 constexpr std::size_t lent_size_max = std::size_t{64} * 1024;
 
 const char* name_of(const Operation& operation) noexcept {
-  constexpr std::array names{"accept",  "connect",  "recv",      "send",
-                             "poll_in", "poll_out", "recv_from", "send_to"};
+  constexpr std::array names{"accept",   "connect",   "recv",    "send", "poll_in",
+                             "poll_out", "recv_from", "send_to", "read", "write"};
   return names.at(static_cast<std::size_t>(operation.kind));
 }
 
 SimCall call_of(const Operation& operation) noexcept {
-  if (operation.kind == Operation::Kind::recv_from) return SimCall::recv;
-  if (operation.kind == Operation::Kind::send_to) return SimCall::send;
-  return static_cast<SimCall>(operation.kind);
+  switch (operation.kind) {
+    case Operation::Kind::recv_from:
+    case Operation::Kind::read:
+      return SimCall::recv;
+    case Operation::Kind::send_to:
+    case Operation::Kind::write:
+      return SimCall::send;
+    default:
+      return static_cast<SimCall>(operation.kind);
+  }
 }
 
 }  // namespace
@@ -50,11 +58,13 @@ std::size_t detail::direction_of(const Operation& operation) noexcept {
     case Operation::Kind::recv:
     case Operation::Kind::poll_in:
     case Operation::Kind::recv_from:
+    case Operation::Kind::read:
       return 0;
     case Operation::Kind::connect:
     case Operation::Kind::send:
     case Operation::Kind::poll_out:
     case Operation::Kind::send_to:
+    case Operation::Kind::write:
       break;
   }
   return 1;
@@ -111,10 +121,12 @@ std::int64_t SimBackend::Impl::attempt(SimSocket& socket, Operation& operation) 
     case Operation::Kind::connect:
       return network.connect_result(socket);
     case Operation::Kind::recv:
+    case Operation::Kind::read:
     case Operation::Kind::recv_from:
       if (const int error = scripted_error(call)) return -error;
       return attempt_recv(socket, operation);
     case Operation::Kind::send:
+    case Operation::Kind::write:
     case Operation::Kind::send_to: {
       if (const int error = scripted_error(call)) return -error;
       const std::string_view piece(operation.data, operation.size);
@@ -164,14 +176,16 @@ std::int64_t SimBackend::Impl::attempt_recv(SimSocket& socket, Operation& operat
   return result;
 }
 
-// The first try, where a connect is begun.
-std::int64_t SimBackend::Impl::start(SimSocket& socket, Operation& operation) {
+// The first try, where a connect is begun; none when it has to wait.
+std::optional<std::int64_t> SimBackend::Impl::start(SimSocket& socket, Operation& operation) {
   if (operation.kind != Operation::Kind::connect) {
-    return inline_left == 0 ? -EAGAIN : attempt(socket, operation);
+    const std::int64_t result = inline_left == 0 ? -EAGAIN : attempt(socket, operation);
+    return result == -EAGAIN ? std::nullopt : std::optional(result);
   }
   const Address address = Address::from_native(operation.address, operation.address_size);
   const int result = network.connect(socket, address, scripted_error(SimCall::connect));
-  return result == -EINPROGRESS ? -EAGAIN : result;
+  // EAGAIN is the answer of a unix socket whose backlog is full.
+  return result == -EINPROGRESS ? std::nullopt : std::optional<std::int64_t>(result);
 }
 
 bool SimBackend::Impl::end_in_submit(Operation& operation, std::int64_t result) noexcept {
@@ -192,8 +206,13 @@ bool SimBackend::Impl::submit(Operation& operation) {
   const std::size_t direction = direction_of(operation);
   if (socket->pending.at(direction) != nullptr) return end_in_submit(operation, -EBUSY);
 
-  const std::int64_t result = guarded([&] { return start(*socket, operation); });
-  if (result != -EAGAIN) {
+  bool is_over = false;
+  const std::int64_t result = guarded([&] {
+    const std::optional<std::int64_t> first = start(*socket, operation);
+    is_over = first.has_value();
+    return first.value_or(0);
+  });
+  if (is_over || result < 0) {
     if (result >= 0 && inline_left > 0) --inline_left;
     return end_in_submit(operation, result);
   }
@@ -237,11 +256,13 @@ bool SimBackend::Impl::is_ready(const SimSocket& socket, const Operation& operat
     case Operation::Kind::connect:
       return socket.state != SimSocket::State::connecting;
     case Operation::Kind::recv:
+    case Operation::Kind::read:
     case Operation::Kind::recv_from:
       return (ready & Watch::readable) != 0 || operation.size == 0 || is_scripted(SimCall::recv);
     case Operation::Kind::poll_in:
       return (ready & Watch::readable) != 0 || is_scripted(SimCall::poll_in);
     case Operation::Kind::send:
+    case Operation::Kind::write:
     case Operation::Kind::send_to:
     case Operation::Kind::poll_out:
       return (ready & Watch::writable) != 0 || is_scripted(call_of(operation));

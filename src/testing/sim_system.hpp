@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -112,7 +113,7 @@ class SimBackend::Impl {
   std::int64_t attempt(detail::SimSocket& socket, Operation& operation);
   std::int64_t attempt_accept(detail::SimSocket& socket, Operation& operation);
   std::int64_t attempt_recv(detail::SimSocket& socket, Operation& operation);
-  std::int64_t start(detail::SimSocket& socket, Operation& operation);
+  std::optional<std::int64_t> start(detail::SimSocket& socket, Operation& operation);
   bool submit(Operation& operation);
   bool end_in_submit(Operation& operation, std::int64_t result) noexcept;
   bool take_back(Operation& operation, const char* verb);

@@ -90,7 +90,7 @@ struct Recorder : DatagramProtocol {
 
 inline std::unique_ptr<Recorder> make_recorder() { return std::make_unique<Recorder>(); }
 
-using RecorderEndpoint = Endpoint<Recorder>;
+using RecorderEndpoint = Endpoint<Recorder, DatagramTransport>;
 
 inline Coroutine<RecorderEndpoint> endpoint(std::optional<Address> local,
                                             std::optional<Address> remote = {},

@@ -61,6 +61,9 @@ class ASTER_API IoBackend {
   /// "epoll", "poll", "select", "sim" …
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
+  /// Whether its descriptors and paths are those of the system; false for a simulator.
+  [[nodiscard]] virtual bool is_system() const noexcept { return true; }
+
   /// The clock; monotonic. Virtual on the simulator.
   [[nodiscard]] virtual TimePoint now() noexcept = 0;
 

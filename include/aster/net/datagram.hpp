@@ -74,31 +74,33 @@ using MakeDatagramProtocol = Function<std::shared_ptr<DatagramProtocol>()>;
 [[nodiscard]] ASTER_API Coroutine<TransportRef<DatagramTransport>> open_datagram_endpoint(
     DatagramPlan plan, MakeDatagramProtocol make);
 
-template <class P, class F>
-Coroutine<Endpoint<P>> create_datagram_endpoint(F factory, DatagramPlan plan) {
+template <class Factory>
+Coroutine<Endpoint<ProtocolOf<Factory>, DatagramTransport>> create_datagram_endpoint(
+    Factory factory, DatagramPlan plan) {
+  using P = ProtocolOf<Factory>;
   std::shared_ptr<P> protocol;
   MakeDatagramProtocol make([&]() -> std::shared_ptr<DatagramProtocol> {
-    protocol = std::shared_ptr<P>(factory());
+    protocol = make_protocol(factory);
     return protocol;
   });
   auto opening = open_datagram_endpoint(std::move(plan), std::move(make));
   TransportRef<DatagramTransport> transport = co_await std::move(opening);
-  co_return Endpoint<P>(std::move(transport), std::move(protocol));
+  co_return Endpoint<P, DatagramTransport>(std::move(transport), std::move(protocol));
 }
 
 }  // namespace detail
 
-template <class F, class Where, class Options>
-auto EventLoop::create_datagram_endpoint(F factory, std::type_identity_t<Where> local,
+template <class Factory, class Where, class Options>
+auto EventLoop::create_datagram_endpoint(Factory factory, std::type_identity_t<Where> local,
                                          std::type_identity_t<Where> remote,
                                          std::type_identity_t<Options> options)
-    -> Coroutine<Endpoint<detail::made_by<F>>> {
-  static_assert(std::derived_from<detail::made_by<F>, DatagramProtocol>,
+    -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, DatagramTransport>> {
+  static_assert(std::derived_from<detail::ProtocolOf<Factory>, DatagramProtocol>,
                 "aster: the factory of create_datagram_endpoint gives a std::unique_ptr or "
                 "std::shared_ptr of a class derived from DatagramProtocol");
   scheduler_->require_open("create_datagram_endpoint");
-  return detail::create_datagram_endpoint<detail::made_by<F>>(
-      std::move(factory), detail::DatagramPlan(*this, local, remote, options));
+  return detail::create_datagram_endpoint(std::move(factory),
+                                          detail::DatagramPlan(*this, local, remote, options));
 }
 
 }  // namespace aster::inline v0

@@ -64,10 +64,12 @@ class TransportRef {
 
   /// The transport; null when it refers to none.
   [[nodiscard]] T* get() const noexcept { return transport_; }
+  /// The transport; there must be one (checked).
   [[nodiscard]] T& operator*() const noexcept {
     ASTER_REQUIRE(transport_ != nullptr, "this TransportRef refers to no transport");
     return *transport_;
   }
+  /// The same.
   [[nodiscard]] T* operator->() const noexcept { return &**this; }
   explicit operator bool() const noexcept { return transport_ != nullptr; }
 

@@ -49,8 +49,8 @@ struct SimOptions {
 };
 
 /// What can be made to fail by `SimBackend::fail_next`. The first six are the
-/// kinds of `Operation`; `recv` covers `recv_from` and `recv_from_now`, `send` covers
-/// `send_to`, `send_now` and `send_to_now` as well.
+/// kinds of `Operation`; `recv` covers `recv_from`, `recv_from_now` and `read`, `send`
+/// covers `send_to`, `write`, `send_now` and `send_to_now` as well.
 enum class SimCall : std::uint8_t {
   accept,
   connect,
@@ -80,10 +80,17 @@ struct SimLedger {
   friend bool operator==(const SimLedger&, const SimLedger&) = default;
 };
 
+/// A pipe of a simulated system; whoever takes the descriptors closes them.
+struct SimPipe {
+  native_socket read_end;
+  native_socket write_end;
+};
+
 /// A whole system in memory for one loop: a clock that jumps to the next event
-/// instead of waiting, and a network with TCP and UDP (IPv4 and IPv6) that keeps
-/// Linux's rules. `SimLoop` runs on one; use it directly to test what stands on
-/// `IoBackend`, and to make the network misbehave.
+/// instead of waiting, a network with TCP and UDP (IPv4 and IPv6) that keeps Linux's
+/// rules, unix stream sockets and pipes. The path of a unix socket is a name without a
+/// file: it is free again once the socket is closed. `SimLoop` runs on one; use it directly to
+/// test what stands on `IoBackend`, and to make the network misbehave.
 ///
 ///     SimBackend sim({.seed = 7, .latency = 5ms, .max_chunk = 3});
 ///     sim.fail_next(SimCall::accept, EMFILE, 2);
@@ -134,6 +141,9 @@ class ASTER_API SimBackend final : public IoBackend {
   /// Connects to `address` (port 0: to any port there) never complete.
   void add_black_hole(const Address& address);
 
+  /// A new pipe.
+  [[nodiscard]] SimPipe open_pipe();
+
   // Faults ---------------------------------------------------------------------
 
   /// The next `times` such calls fail with `error`. A scripted accept fails when
@@ -162,6 +172,7 @@ class ASTER_API SimBackend final : public IoBackend {
   // IoBackend --------------------------------------------------------------------
 
   [[nodiscard]] std::string_view name() const noexcept override;
+  [[nodiscard]] bool is_system() const noexcept override { return false; }
   [[nodiscard]] TimePoint now() noexcept override;
   void poll(Duration timeout) noexcept override;
   [[nodiscard]] bool is_watching() const noexcept override;

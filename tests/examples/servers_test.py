@@ -350,5 +350,20 @@ class UdpEcho(unittest.TestCase):
                 self.assertEqual(len(client.recv(65536)), 65507)
 
 
+class Workers(unittest.TestCase):
+    def test_connections_are_served_by_several_loops(self):
+        with support.server("workers") as (process, port):
+            for _ in range(200):
+                with support.connect(port) as client:
+                    client.sendall(b"x")
+                    self.assertEqual(client.recv(10), b"x")
+            served = []
+            while sum(served) < 200:
+                served = [int(share) for share in process.stdout.readline().split()[1:]]
+            self.assertEqual(sum(served), 200)
+            self.assertTrue(all(served), served)
+            support.assert_dies_by_sigint(self, process)
+
+
 if __name__ == "__main__":
     support.main()

@@ -47,7 +47,10 @@ aster::Coroutine<> serve(aster::Worker worker, int port) {
   aster::ServerOptions options;
   options.reuse_port = true;
   aster::Server server = co_await aster::start_server(echo, "127.0.0.1", port, options);
-  if (worker.index() == 0) aster::create_task(report(worker));
+  if (worker.index() == 0) {
+    std::cout << "listening on 127.0.0.1:" << port << std::endl;
+    aster::create_task(report(worker));
+  }
   co_await server.serve_forever();
 }
 
@@ -56,7 +59,6 @@ int main(int argc, char** argv) {
   port.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1);
   port.bind(aster::Address{"127.0.0.1", argc > 1 ? std::atoi(argv[1]) : 8888});
   const int number = port.getsockname().port();
-  std::cout << "listening on 127.0.0.1:" << number << std::endl;
   const int cores = std::max(2, static_cast<int>(std::thread::hardware_concurrency()));
   return aster::main_workers(cores, [number](aster::Worker me) { return serve(me, number); });
 }

@@ -111,7 +111,7 @@ TEST_P(Protocols, AbortDropsWhatIsBuffered) {
   const auto work = [](Log& log) -> Coroutine<> {
     ProtocolPair pair = co_await protocol_pair(log);
     pair.server->transport->pause_reading();
-    pair.client->transport->write(pattern(2 << 20));
+    pair.client->transport->write(pattern(flood_size()));
     EXPECT_GT(pair.client->transport->get_write_buffer_size(), 0U);
 
     pair.client->transport->abort();
@@ -120,7 +120,7 @@ TEST_P(Protocols, AbortDropsWhatIsBuffered) {
     pair.server->transport->resume_reading();
     auto waiting = both_lost(pair);
     co_await std::move(waiting);
-    EXPECT_LT(pair.server->received.size(), std::size_t{2} << 20);
+    EXPECT_LT(pair.server->received.size(), flood_size());
     EXPECT_EQ(pair.client->lost_error, "");
   };
   Log log;
@@ -262,7 +262,7 @@ TEST_P(Protocols, ErrorsOfFlowControlAreToldAndEndNothing) {
     pair.client->on_pause = [] { throw ValueError("p"); };
     pair.client->on_resume = [] { throw ValueError("r"); };
     pair.server->transport->pause_reading();
-    pair.client->transport->write(pattern(2 << 20));
+    pair.client->transport->write(pattern(flood_size()));
     auto pausing = until([&] { return pair.client->is_paused; });
     co_await std::move(pausing);
     pair.server->transport->resume_reading();
@@ -272,7 +272,7 @@ TEST_P(Protocols, ErrorsOfFlowControlAreToldAndEndNothing) {
     pair.client->transport->close();
     auto lost = both_lost(pair);
     co_await std::move(lost);
-    EXPECT_EQ(pair.server->received.size(), std::size_t{2} << 20);
+    EXPECT_EQ(pair.server->received.size(), flood_size());
   };
   Log log;
   run(work(log));

@@ -3,6 +3,9 @@
 
 #include <sys/socket.h>
 
+#include <concepts>
+#include <thread>
+
 namespace aster::net_tests {
 namespace {
 
@@ -29,6 +32,13 @@ Coroutine<> both_lost(const ProtocolPair& pair) {
   auto waiting = until([c = pair.client, s = pair.server] { return c->is_lost && s->is_lost; });
   co_await std::move(waiting);
 }
+
+// TR-1.
+static_assert(std::derived_from<Transport, ReadTransport> &&
+              std::derived_from<Transport, WriteTransport> &&
+              std::derived_from<ReadTransport, BaseTransport> &&
+              std::derived_from<WriteTransport, BaseTransport> &&
+              std::derived_from<DatagramTransport, BaseTransport>);
 
 // CON-1, CON-15: the form of the documentation.
 TEST_P(Protocols, EchoesWhatItReceives) {
@@ -505,6 +515,39 @@ TEST_P(Protocols, TakesOverASocket) {
   Log log;
   run(work(log));
   EXPECT_EQ(join(log), "made eof lost");
+}
+
+// PR-8, PR-7: one for each connection, all called by the loop's thread and callbacks.
+TEST_P(Protocols, EveryConnectionHasAProtocolOfItsOwn) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    std::vector<std::shared_ptr<Recorder>> made;
+    const auto factory = [&] {
+      made.push_back(std::make_shared<Recorder>(log, std::to_string(made.size()) + ":"));
+      Recorder& one = *made.back();
+      one.on_data = [thread = std::this_thread::get_id()](std::string_view) {
+        EXPECT_EQ(std::this_thread::get_id(), thread);
+        EXPECT_FALSE(static_cast<bool>(current_task()));
+      };
+      return made.back();
+    };
+    auto serving = loop.create_server(factory, "127.0.0.1", 0);
+    Server server = co_await std::move(serving);
+    for (int i = 0; i < 3; ++i) {
+      Connection link = co_await open_connection("127.0.0.1", port_of(server));
+      link.writer.write(std::string(3, static_cast<char>('a' + i)));
+      link.writer.close();
+      auto closed = link.writer.wait_closed();
+      co_await std::move(closed);
+      auto lost = until([&] { return made.size() == std::size_t(i) + 1 && made.back()->is_lost; });
+      co_await std::move(lost);
+    }
+    server.close();
+    EXPECT_EQ(made[0]->received + made[1]->received + made[2]->received, "aaabbbccc");
+  };
+  Log log;
+  run(work(log));
+  EXPECT_EQ(join(log), "0:made 0:eof 0:lost 1:made 1:eof 1:lost 2:made 2:eof 2:lost");  // PR-2
 }
 
 // SRV-4 to SRV-6 for protocols.

@@ -288,14 +288,11 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
   return true;
 }
 
-bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
-  operation.result = receive<true>(entry, operation);
-  return !would_block(operation.result);
-}
-
-bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
-  operation.result = receive<false>(entry, operation);
-  return !would_block(operation.result);
+[[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
+    int fd, Entry& entry) const noexcept {
+  const bool is_known_to_be =
+      (entry.flags & (Entry::short_read_proves_nothing | Entry::is_tcp)) == Entry::is_tcp;
+  return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
 }
 
 // One recv, or read; notes what it tells about the descriptor.
@@ -331,11 +328,14 @@ template <bool is_socket>
   return result;
 }
 
-[[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
-    int fd, Entry& entry) const noexcept {
-  const bool is_known_to_be =
-      (entry.flags & (Entry::short_read_proves_nothing | Entry::is_tcp)) == Entry::is_tcp;
-  return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
+bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
+  operation.result = receive<true>(entry, operation);
+  return !would_block(operation.result);
+}
+
+bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
+  operation.result = receive<false>(entry, operation);
+  return !would_block(operation.result);
 }
 
 bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {

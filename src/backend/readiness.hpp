@@ -198,7 +198,8 @@ class Readiness : public SystemIo {
   void deliver(const Note& note) noexcept;
   std::int64_t note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept;
   template <bool is_socket>
-  [[nodiscard]] std::int64_t receive(Entry& entry, Operation& operation) noexcept;
+  [[nodiscard, gnu::always_inline]] inline std::int64_t receive(Entry& entry,
+                                                                Operation& operation) noexcept;
   void deliver_slowly(const Note& note, Entry& entry) noexcept;
   bool submit_slowly(Entry* entry, Operation& operation) noexcept;
   /// Brings the facility up to date.

@@ -58,8 +58,7 @@ Coroutine<> send_blocks(SockClaim& claim, SendfileProgress& progress) {
   const auto file = std::make_shared<const HeldFile>("sock_sendfile", progress.file());
   while (const std::size_t wanted = progress.next(block_size)) {
     const std::int64_t offset = progress.offset();
-    auto reading = claim.loop().run_in_executor(
-        nullptr, [file, offset, wanted] { return file->read(offset, wanted); });
+    auto reading = detail::read_in_thread(claim.loop(), file, offset, wanted);
     const std::string block = co_await std::move(reading);
     if (block.empty()) co_return;  // The end of the file.
     auto sending = detail::send_all(claim, block);
@@ -93,6 +92,12 @@ Coroutine<std::size_t> send_file(EventLoop& loop, Socket& socket, native_file fi
 }
 
 }  // namespace
+
+Future<std::string> detail::read_in_thread(EventLoop& loop, std::shared_ptr<const HeldFile> file,
+                                           std::int64_t offset, std::size_t size) {
+  return loop.run_in_executor(
+      nullptr, [file = std::move(file), offset, size] { return file->read(offset, size); });
+}
 
 Coroutine<std::size_t> EventLoop::sock_sendfile(Socket& socket, native_file file,
                                                 std::int64_t offset,

@@ -4,12 +4,15 @@
 #include "base/sys.hpp"
 
 #include <aster/base/error.hpp>
+#include <aster/loop/event_loop.hpp>
 #include <aster/loop/operation.hpp>
+#include <aster/task/future.hpp>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -89,6 +92,11 @@ class HeldFile {
   const char* call_;
   int fd_;
 };
+
+/// A block of the file, read by a thread; "" at its end.
+[[nodiscard]] Future<std::string> read_in_thread(EventLoop& loop,
+                                                 std::shared_ptr<const HeldFile> file,
+                                                 std::int64_t offset, std::size_t size);
 
 /// Checks what is alike for sockets and transports.
 inline void check_sendfile(const char* call, native_file file, std::int64_t offset,

@@ -17,7 +17,7 @@ class ServerState;
 /// them when the loop closes.
 class NetService final : public EventLoop::Service {
  public:
-  explicit NetService(EventLoop& loop) noexcept : loop_(loop) {}
+  explicit NetService(EventLoop& /*loop*/) noexcept {}
   ~NetService() override = default;
   void close() noexcept override;
 
@@ -48,7 +48,6 @@ class NetService final : public EventLoop::Service {
   };
   void take(StreamTransport& made, const Claim& claim) noexcept;
 
-  EventLoop& loop_;
   IntrusiveList<StreamTransport> links_;
 };
 

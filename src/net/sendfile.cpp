@@ -6,7 +6,6 @@
 #include "net/sendfile_wait.hpp"
 #include "net/stream_transport.hpp"
 
-#include <aster/executor/executor.hpp>
 #include <aster/io/sock.hpp>
 #include <aster/loop/sleep.hpp>
 
@@ -64,9 +63,7 @@ Coroutine<bool> send_in_kernel(SendfileWait& wait, SendfileProgress& progress) {
 Coroutine<> send_blocks(EventLoop& loop, SendfileWait& wait, SendfileProgress& progress) {
   const auto file = std::make_shared<const HeldFile>("sendfile", progress.file());
   while (const std::size_t wanted = progress.next(block_size)) {
-    const std::int64_t offset = progress.offset();
-    auto reading = loop.run_in_executor(
-        nullptr, [file, offset, wanted] { return file->read(offset, wanted); });
+    auto reading = read_in_thread(loop, file, progress.offset(), wanted);
     const std::string block = co_await std::move(reading);
     if (block.empty()) co_return;  // The end of the file.
     wait.write(block);

@@ -113,6 +113,10 @@ class EchoSockets(EchoServer):
     program = "echo_sockets"
 
 
+class ProtocolEcho(EchoServer):
+    program = "protocol_echo"
+
+
 class EchoThreads(EchoServer):
     program = "echo_threads"
 

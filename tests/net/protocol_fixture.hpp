@@ -104,6 +104,11 @@ struct ProtocolPair {
   TransportRef<Transport> server_transport;
 };
 
+/// More than the system's buffers of a connection hold.
+inline std::size_t flood_size() {
+  return std::size_t{1} << (get_running_loop().backend().is_system() ? 24U : 19U);
+}
+
 /// Lets turns pass until `done()` says so, a bounded number of times.
 template <class Done>
 Coroutine<> until(Done done) {

@@ -3,6 +3,9 @@
 
 #include <sys/socket.h>
 
+#include <concepts>
+#include <thread>
+
 namespace aster::net_tests {
 namespace {
 
@@ -15,11 +18,27 @@ struct Echo : Protocol {
   void data_received(std::string_view data) override { transport->write(data); }
 };
 
+/// A server that only waits for its clients to go.
+Coroutine<Server> idle_server() {
+  auto serving =
+      get_running_loop().create_server([] { return std::make_unique<Protocol>(); }, "127.0.0.1", 0);
+  co_return co_await std::move(serving);
+}
+
+int port_of(const Server& server) { return server.sockets().front().getsockname().port(); }
+
 /// Both ends are over.
 Coroutine<> both_lost(const ProtocolPair& pair) {
   auto waiting = until([c = pair.client, s = pair.server] { return c->is_lost && s->is_lost; });
   co_await std::move(waiting);
 }
+
+// TR-1.
+static_assert(std::derived_from<Transport, ReadTransport> &&
+              std::derived_from<Transport, WriteTransport> &&
+              std::derived_from<ReadTransport, BaseTransport> &&
+              std::derived_from<WriteTransport, BaseTransport> &&
+              std::derived_from<DatagramTransport, BaseTransport>);
 
 // CON-1, CON-15: the form of the documentation.
 TEST_P(Protocols, EchoesWhatItReceives) {
@@ -27,7 +46,7 @@ TEST_P(Protocols, EchoesWhatItReceives) {
     EventLoop& loop = get_running_loop();
     auto serving = loop.create_server([] { return std::make_unique<Echo>(); }, "127.0.0.1", 0);
     Server server = co_await std::move(serving);
-    const int port = server.sockets().front().getsockname().port();
+    const int port = port_of(server);
     auto connecting = loop.create_connection([&log] { return std::make_unique<Recorder>(log); },
                                              "127.0.0.1", port, {.interleave = 1});
     auto link = co_await std::move(connecting);
@@ -52,22 +71,23 @@ TEST_P(Protocols, EchoesWhatItReceives) {
 // CON-2: the factory after the connect, connection_made, then the caller.
 TEST_P(Protocols, ConnectionMadeComesBeforeTheCallerGoesOn) {
   const auto work = [](Log& log) -> Coroutine<> {
-    Listening listening;
-    co_await listening.start();
+    Server server = co_await idle_server();
     EventLoop& loop = get_running_loop();
     auto connecting = loop.create_connection(
         [&log] {
           log.emplace_back("factory");
           return std::make_unique<Recorder>(log);
         },
-        "127.0.0.1", listening.port());
+        "127.0.0.1", port_of(server));
     auto link = co_await std::move(connecting);
     log.emplace_back("caller");
     EXPECT_EQ(link.protocol().transport, &link.transport());
     link.transport().abort();
     auto waiting = until([&link] { return link.protocol().is_lost; });
     co_await std::move(waiting);
-    listening.server().close();
+    server.close();
+    auto closing = server.wait_closed();
+    co_await std::move(closing);
   };
   Log log;
   run(work(log));
@@ -101,7 +121,7 @@ TEST_P(Protocols, AbortDropsWhatIsBuffered) {
   const auto work = [](Log& log) -> Coroutine<> {
     ProtocolPair pair = co_await protocol_pair(log);
     pair.server->transport->pause_reading();
-    pair.client->transport->write(pattern(16 << 20));
+    pair.client->transport->write(pattern(flood_size()));
     EXPECT_GT(pair.client->transport->get_write_buffer_size(), 0U);
 
     pair.client->transport->abort();
@@ -110,7 +130,7 @@ TEST_P(Protocols, AbortDropsWhatIsBuffered) {
     pair.server->transport->resume_reading();
     auto waiting = both_lost(pair);
     co_await std::move(waiting);
-    EXPECT_LT(pair.server->received.size(), std::size_t{16} << 20);
+    EXPECT_LT(pair.server->received.size(), flood_size());
     EXPECT_EQ(pair.client->lost_error, "");
   };
   Log log;
@@ -252,7 +272,7 @@ TEST_P(Protocols, ErrorsOfFlowControlAreToldAndEndNothing) {
     pair.client->on_pause = [] { throw ValueError("p"); };
     pair.client->on_resume = [] { throw ValueError("r"); };
     pair.server->transport->pause_reading();
-    pair.client->transport->write(pattern(16 << 20));
+    pair.client->transport->write(pattern(flood_size()));
     auto pausing = until([&] { return pair.client->is_paused; });
     co_await std::move(pausing);
     pair.server->transport->resume_reading();
@@ -262,7 +282,7 @@ TEST_P(Protocols, ErrorsOfFlowControlAreToldAndEndNothing) {
     pair.client->transport->close();
     auto lost = both_lost(pair);
     co_await std::move(lost);
-    EXPECT_EQ(pair.server->received.size(), std::size_t{16} << 20);
+    EXPECT_EQ(pair.server->received.size(), flood_size());
   };
   Log log;
   run(work(log));
@@ -319,21 +339,22 @@ TEST_P(Protocols, ErrorsOfConnectionMadeAndConnectionLostAreTold) {
       "Fatal error: protocol.connection_made() call failed.: aster::ValueError: m",
       "Exception in callback protocol.connection_lost(): aster::ValueError: l"};
   const auto work = [](Log& log) -> Coroutine<> {
-    Listening listening;
-    co_await listening.start();
+    Server server = co_await idle_server();
     const auto factory = [&log] {
       auto made = std::make_unique<Recorder>(log);
       made->on_made = [] { throw ValueError("m"); };
       made->on_lost = [] { throw ValueError("l"); };
       return made;
     };
-    auto connecting = get_running_loop().create_connection(factory, "127.0.0.1", listening.port());
+    auto connecting = get_running_loop().create_connection(factory, "127.0.0.1", port_of(server));
     auto link = co_await std::move(connecting);
     EXPECT_TRUE(link.transport().is_closing());
     auto lost = until([&] { return link.protocol().is_lost; });
     co_await std::move(lost);
     EXPECT_EQ(link.protocol().lost_error, "aster::ValueError: m");
-    listening.server().close();
+    server.close();
+    auto closing = server.wait_closed();
+    co_await std::move(closing);
   };
   Log log;
   run(work(log));
@@ -394,10 +415,9 @@ TEST_P(Protocols, TellsFactsAboutTheConnection) {
 // CON-10: cancelled while it connects, and before connection_made.
 TEST_P(Protocols, ACancelledConnectLeavesNothingOpen) {
   const auto work = [](Log& log, int after) -> Coroutine<> {
-    Listening listening;
-    co_await listening.start();
+    Server server = co_await idle_server();
     auto task = create_task(get_running_loop().create_connection(
-        [&log] { return std::make_unique<Recorder>(log); }, "127.0.0.1", listening.port()));
+        [&log] { return std::make_unique<Recorder>(log); }, "127.0.0.1", port_of(server)));
     auto some = turns(after);
     co_await std::move(some);
     task.cancel();
@@ -405,7 +425,9 @@ TEST_P(Protocols, ACancelledConnectLeavesNothingOpen) {
     if (result.has_value()) std::move(result).value().transport().abort();
     auto rest = turns(10);
     co_await std::move(rest);
-    listening.server().close();
+    server.close();
+    auto closing = server.wait_closed();
+    co_await std::move(closing);
   };
   for (int after = 0; after < 8; ++after) {
     Log log;
@@ -451,18 +473,19 @@ TEST_P(Protocols, AnErrorOfTheFactoryEndsThatConnectionOnly) {
 // CON-1: an error of a client's factory is the caller's.
 TEST_P(Protocols, AnErrorOfAClientsFactoryIsThrown) {
   const auto work = []() -> Coroutine<> {
-    Listening listening;
-    co_await listening.start();
+    Server server = co_await idle_server();
     const auto fails = []() -> std::unique_ptr<Protocol> { throw ValueError("no"); };
     const auto gives_none = []() -> std::unique_ptr<Protocol> { return nullptr; };
     EventLoop& loop = get_running_loop();
     const std::string first =
-        co_await error_of(loop.create_connection(fails, "127.0.0.1", listening.port()));
+        co_await error_of(loop.create_connection(fails, "127.0.0.1", port_of(server)));
     EXPECT_EQ(first, "aster::ValueError: no");
     const std::string second =
-        co_await error_of(loop.create_connection(gives_none, "127.0.0.1", listening.port()));
+        co_await error_of(loop.create_connection(gives_none, "127.0.0.1", port_of(server)));
     EXPECT_THAT(second, ::testing::HasSubstr("gave no protocol"));
-    listening.server().close();
+    server.close();
+    auto closing = server.wait_closed();
+    co_await std::move(closing);
   };
   run(work());
 }
@@ -492,6 +515,39 @@ TEST_P(Protocols, TakesOverASocket) {
   Log log;
   run(work(log));
   EXPECT_EQ(join(log), "made eof lost");
+}
+
+// PR-8, PR-7: one for each connection, all called by the loop's thread and callbacks.
+TEST_P(Protocols, EveryConnectionHasAProtocolOfItsOwn) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    std::vector<std::shared_ptr<Recorder>> made;
+    const auto factory = [&] {
+      made.push_back(std::make_shared<Recorder>(log, std::to_string(made.size()) + ":"));
+      Recorder& one = *made.back();
+      one.on_data = [thread = std::this_thread::get_id()](std::string_view) {
+        EXPECT_EQ(std::this_thread::get_id(), thread);
+        EXPECT_FALSE(static_cast<bool>(current_task()));
+      };
+      return made.back();
+    };
+    auto serving = loop.create_server(factory, "127.0.0.1", 0);
+    Server server = co_await std::move(serving);
+    for (int i = 0; i < 3; ++i) {
+      Connection link = co_await open_connection("127.0.0.1", port_of(server));
+      link.writer.write(std::string(3, static_cast<char>('a' + i)));
+      link.writer.close();
+      auto closed = link.writer.wait_closed();
+      co_await std::move(closed);
+      auto lost = until([&] { return made.size() == std::size_t(i) + 1 && made.back()->is_lost; });
+      co_await std::move(lost);
+    }
+    server.close();
+    EXPECT_EQ(made[0]->received + made[1]->received + made[2]->received, "aaabbbccc");
+  };
+  Log log;
+  run(work(log));
+  EXPECT_EQ(join(log), "0:made 0:eof 0:lost 1:made 1:eof 1:lost 2:made 2:eof 2:lost");  // PR-2
 }
 
 // SRV-4 to SRV-6 for protocols.

@@ -26,7 +26,7 @@
 ///
 /// An exception that leaves a callback is told to the loop's exception handler and ends
 /// that connection, with the exception for `connection_lost`; those of `pause_writing`,
-/// `resume_writing` and `connection_lost` are only told.
+/// `resume_writing` and `connection_lost`, and all of a DatagramProtocol's, are only told.
 namespace aster::inline v0 {
 
 /// What all protocols have.

@@ -65,6 +65,7 @@ class WorkerTeam {
   Coroutine<> lead();
   [[nodiscard]] bool wait_for_start();
   [[nodiscard]] bool start();
+  void begin();
   void join() noexcept;
   void failed(std::exception_ptr error) noexcept;
   void keep(std::exception_ptr error) noexcept;
@@ -86,7 +87,7 @@ class WorkerTeam {
   std::mutex mutex_;  // Guards all that follows.
   std::condition_variable changed_;
   int ready_count_ = 0;  // Workers, 0 excepted, that have a loop.
-  bool is_started_ = false;
+  bool is_begun_ = false;
   bool is_called_off_ = false;
   std::vector<std::exception_ptr> errors_;
 };
@@ -220,11 +221,11 @@ bool WorkerTeam::wait_for_start() {
   std::unique_lock lock(mutex_);
   ++ready_count_;
   changed_.notify_all();
-  changed_.wait(lock, [this] { return is_started_ || is_called_off_; });
+  changed_.wait(lock, [this] { return is_begun_ || is_called_off_; });
   return !is_called_off_;
 }
 
-/// Starts the threads, and lets them work once all have a loop; false when one has none.
+/// Starts the threads; true once all have a loop, and wait to begin.
 bool WorkerTeam::start() {
   try {
     for (Seat& seat : seats_) {
@@ -236,9 +237,14 @@ bool WorkerTeam::start() {
   }
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return is_called_off_ || ready_count_ == count() - 1; });
-  is_started_ = !is_called_off_;
+  return !is_called_off_;
+}
+
+/// Lets the threads work.
+void WorkerTeam::begin() {
+  const std::scoped_lock lock(mutex_);
+  is_begun_ = true;
   changed_.notify_all();
-  return is_started_;
 }
 
 void WorkerTeam::join() noexcept {
@@ -258,6 +264,7 @@ void WorkerTeam::run() {
     } catch (...) {
       interruption = std::current_exception();
     }
+    if (!is_begun_) call_off();
     stop();
     join();
     runner.close();
@@ -273,6 +280,7 @@ void WorkerTeam::run() {
 
 /// The main task of worker 0's loop.
 Coroutine<> WorkerTeam::run_both() {
+  begin();  // Not earlier: from here on Ctrl-C is heard.
   TaskOptions options;
   options.name = "worker 0";
   Task<> working = create_task(work(seats_.front()), options);

@@ -2,6 +2,7 @@
 #include "support/reports.hpp"
 
 #include <aster/aster.hpp>
+#include <aster/testing/faults.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,12 +11,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -23,6 +26,11 @@ namespace aster {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// Waits until so many have come; who has not begun when all are stopped is never called.
+Coroutine<> until(const std::atomic<int>& present, int count) {
+  while (present < count) co_await sleep(1ms);
+}
 
 Coroutine<> for_ever() {
   Future<> never = get_running_loop().create_future<>();
@@ -61,8 +69,13 @@ TEST(Workers, MainMayTakeNoWorkerAndOneWorkerIsEnough) {
 TEST(Workers, AFirstErrorStopsAllAndIsThrown) {
   std::atomic<int> cleaned_up{0};
   for (int failing = 0; failing < 3; ++failing) {
+    std::atomic<int> present{0};
     const auto main = [&](Worker worker) -> Coroutine<> {
-      if (worker.index() == failing) throw std::out_of_range("worker");
+      if (worker.index() == failing) {
+        co_await until(present, 2);
+        throw std::out_of_range("worker");
+      }
+      ++present;
       const Outcome<void> end = co_await outcome(for_ever());
       EXPECT_TRUE(end.cancelled());
       ++cleaned_up;
@@ -74,8 +87,15 @@ TEST(Workers, AFirstErrorStopsAllAndIsThrown) {
 }
 
 TEST(Workers, SeveralErrorsAreThrownAsAGroup) {
-  const auto main = [](Worker worker) -> Coroutine<> {
-    const Outcome<void> end = co_await outcome(sleep(worker.index() == 0 ? 0ms : 1h));
+  std::atomic<int> present{0};
+  const auto main = [&](Worker worker) -> Coroutine<> {
+    ++present;
+    if (worker.index() == 0) {
+      co_await until(present, 3);
+    } else {
+      const Outcome<void> end = co_await outcome(for_ever());
+      EXPECT_TRUE(end.cancelled());
+    }
     throw std::runtime_error("worker " + std::to_string(worker.index()));
   };
   try {
@@ -84,6 +104,19 @@ TEST(Workers, SeveralErrorsAreThrownAsAGroup) {
   } catch (const ExceptionGroup& group) {
     EXPECT_EQ(group.message(), "run_workers");
     EXPECT_EQ(group.exceptions().size(), 3u);
+  }
+}
+
+TEST(Workers, OneThatHasNotBegunWhenAllAreStoppedIsNotCalled) {
+  for (int i = 0; i < 50; ++i) {
+    std::atomic<int> called{0};
+    run_workers(4, [&](Worker worker) -> Coroutine<> {
+      ++called;
+      worker.stop();
+      co_await for_ever();
+    });
+    EXPECT_GE(called, 1);
+    EXPECT_LE(called, 4);
   }
 }
 
@@ -104,7 +137,7 @@ TEST(Workers, StopEndsAllWithoutAnError) {
   run_workers(3, [&](Worker worker) -> Coroutine<> {
     ++running;
     if (worker.index() == 1) {
-      while (running < 3) co_await sleep(1ms);
+      co_await until(running, 3);
       worker.stop();
     }
     const Outcome<void> end = co_await outcome(for_ever());
@@ -160,6 +193,24 @@ TEST(Workers, TheLoopOfAnEndedWorkerIsClosed) {
     EXPECT_THROW(static_cast<void>(worker.loop(2)), ValueError);
     EXPECT_THROW(static_cast<void>(worker.loop(-1)), ValueError);
   });
+}
+
+TEST(Workers, NoneBeginsWhenALoopCannotBeMade) {
+  if (!testing::Faults::is_available()) GTEST_SKIP() << "needs a library with fault injection";
+  for (std::uint64_t nth = 1; nth <= 3; ++nth) {
+    testing::Faults faults;
+    testing::FailOptions options;
+    options.nth = nth;
+    options.error = EMFILE;
+    faults.fail(testing::SysCall::eventfd, options);
+    std::atomic<int> called{0};
+    const auto main = [&]() -> Coroutine<> {
+      ++called;
+      co_return;
+    };
+    EXPECT_THROW(run_workers(3, main), std::system_error);
+    EXPECT_EQ(called, 0);
+  }
 }
 
 TEST(Workers, ImpossibleCallsAreRefused) {

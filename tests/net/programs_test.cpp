@@ -96,7 +96,7 @@ TEST_P(ProgramsSlow, NcTalksToOurUnixServer) {
 
 TEST_P(ProgramsSlow, NcTalksToOurDatagramEndpoint) {
   if (!has("nc")) GTEST_SKIP() << "nc is not installed";
-  const auto test = [this]() -> Coroutine<> {
+  const auto test = []() -> Coroutine<> {
     RecorderEndpoint server = co_await echo_endpoint(Address("127.0.0.1", 0));
     const std::string port = std::to_string(server.transport().sockname()->port());
     const std::string output =

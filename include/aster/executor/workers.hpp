@@ -65,8 +65,9 @@ ASTER_API void run_workers(int count, WorkerMain main);
 /// The first error that leaves a `main` cancels those of the other workers, as do Ctrl-C
 /// (in the main thread, as for `run`) and `Worker::stop`; when all have ended, the error
 /// is thrown, several as an `ExceptionGroup`, Ctrl-C as `KeyboardInterrupt`. A `main` that
-/// just returns leaves the others running. `main` is called in several threads at once,
-/// and lives until the last has ended.
+/// just returns leaves the others running; one that has not begun when all are stopped is
+/// not called. `main` is called in several threads at once, and lives until the last has
+/// ended.
 ///
 /// ValueError for a count below 1, RuntimeError in a thread that runs a loop.
 template <class F>

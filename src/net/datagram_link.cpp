@@ -291,7 +291,7 @@ void DatagramLink::tell_errors() {
   // Those of now: what the callback brings about comes in the next turn.
   for (std::size_t left = errors_.size(); left > 0 && !errors_.empty(); --left) {
     const std::exception_ptr error = std::move(errors_.front());
-    errors_.pop_front();
+    errors_.erase(errors_.begin());
     call_protocol("error_received", [&](DatagramProtocol& to) { to.error_received(error); });
   }
 }

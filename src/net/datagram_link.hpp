@@ -13,14 +13,15 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
+#include <list>
 #include <memory>
 #include <optional>
 #include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace aster::inline v0::detail {
 
@@ -134,9 +135,9 @@ class DatagramLink final : public DatagramTransport, public ListNode {
   std::shared_ptr<DatagramProtocol> protocol_;  // Null once lost.
   Future<> begun_;
   WriteBufferLimits limits_;
-  std::deque<Letter> letters_;  // What did not go at once.
+  std::list<Letter> letters_;  // What did not go at once.
   std::size_t buffered_ = 0;
-  std::deque<std::exception_ptr> errors_;  // That the protocol has not been told.
+  std::vector<std::exception_ptr> errors_;  // That the protocol has not been told; few.
   std::exception_ptr lost_error_;
   ContextSlot context_;  // In which it was made, and is called back.
   std::source_location source_;

@@ -2,6 +2,8 @@
 // Datagrams that do not go at once, and networks that lose them.
 #include "net/datagram_fixture.hpp"
 
+#include <aster/testing/faults.hpp>
+
 #include <cerrno>
 #include <set>
 
@@ -214,6 +216,45 @@ TEST_F(DatagramFlow, AKeyboardInterruptInACallbackLosesNothing) {
   };
   net.run(rest());
   EXPECT_TRUE(pair->client.protocol().lost);
+}
+
+class DatagramFaults : public NetTest {};
+INSTANTIATE_TEST_SUITE_P(Systems, DatagramFaults, ::testing::ValuesIn(real_systems()), name_of);
+
+// EAGAIN after readiness and EINTR are no errors; ENOBUFS is one of that datagram.
+TEST_P(DatagramFaults, CallsThatDoNotGoAtOnceLoseNothing) {
+  if (!testing::Faults::is_available()) GTEST_SKIP() << "needs a library with fault injection";
+  const auto test = []() -> Coroutine<> {
+    DatagramPair pair = co_await datagram_pair();
+    Recorder& client = pair.client.protocol();
+    Recorder& server = pair.server.protocol();
+    testing::Faults faults;
+    for (const int error : {EAGAIN, EINTR}) {
+      testing::FailOptions some;
+      some.error = error;
+      some.times = 3;
+      faults.fail(testing::SysCall::sendmsg, some);
+      faults.fail(testing::SysCall::recvmsg, some);
+    }
+    for (const char* word : {"a", "b", "c"}) client.transport->sendto(word);
+    co_await server.words(4);
+    EXPECT_THAT(server.log, ElementsAre("made", "got:a", "got:b", "got:c"));
+    EXPECT_THAT(client.log, ElementsAre("made"));
+    EXPECT_EQ(client.transport->get_write_buffer_size(), 0u);
+
+    testing::FailOptions none_left;
+    none_left.error = ENOBUFS;
+    faults.fail(testing::SysCall::sendmsg, none_left);
+    client.transport->sendto("lost");
+    client.transport->sendto("d");
+    co_await server.words(5);
+    co_await client.words(2);
+    EXPECT_EQ(server.log.back(), "got:d");
+    EXPECT_THAT(client.errors.front(), HasSubstr("No buffer space available"));
+    co_await close_and_wait(pair.client);
+    co_await close_and_wait(pair.server);
+  };
+  run(test());
 }
 
 // A program that repeats what is not confirmed gets everything through any network.

@@ -98,6 +98,41 @@ TEST_P(Pipes, AWriterNoticesThatItsReaderHasGone) {
   }
 }
 
+TEST_P(Pipes, AWriterWhoseReaderHasGoneBeforeIsMadeAndLost) {
+  const auto work = [](Ends ends, Log& log) -> Coroutine<> {
+    static_cast<void>(get_running_loop().backend().close_socket(ends.read_end));
+    auto made = std::make_shared<Recorder>(log);
+    auto writing = get_running_loop().connect_write_pipe([made] { return made; }, ends.write_end);
+    auto link = co_await std::move(writing);
+    auto waiting = until([&] { return made->is_lost; });
+    co_await std::move(waiting);
+  };
+  Log log;
+  run(work(open_pipe(), log));
+  EXPECT_EQ(join(log), "made lost");
+}
+
+// TR-26: EIO, as of a terminal that hangs up, is quiet; other errors are told.
+TEST_P(Pipes, ErrorsOfReadingAreToldButForEio) {
+  if (!net.is_simulated()) GTEST_SKIP();
+  net.expected_reports = {"Fatal read error on pipe transport: " +
+                          describe(detail::system_error_ptr(ENOBUFS, "read pipe 1000000"))};
+  const auto work = [](Net& on, Ends ends, Log& log, int error) -> Coroutine<> {
+    auto made = std::make_shared<Recorder>(log);
+    auto reading = get_running_loop().connect_read_pipe([made] { return made; }, ends.read_end);
+    auto link = co_await std::move(reading);
+    on.sim().fail_next(SimCall::recv, error);
+    auto waiting = until([&] { return made->is_lost; });
+    co_await std::move(waiting);
+    EXPECT_THAT(made->lost_error, ::testing::HasSubstr("read pipe"));
+    static_cast<void>(get_running_loop().backend().close_socket(ends.write_end));
+  };
+  Log log;
+  run(work(net, open_pipe(), log, ENOBUFS));
+  run(work(net, open_pipe(), log, EIO));
+  EXPECT_EQ(join(log), "made lost! made lost!");
+}
+
 // The signal must not reach the program, whatever its disposition.
 TEST_P(Pipes, NoSignalIsRaised) {
   static volatile std::sig_atomic_t raised = 0;

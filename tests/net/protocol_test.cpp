@@ -412,6 +412,33 @@ TEST_P(Protocols, TellsFactsAboutTheConnection) {
   run(work(log, net.is_simulated()));
 }
 
+// FD-5: a transport that closes, but whose peer never reads, lets go of its descriptor.
+TEST_P(Protocols, AClosingTransportIsEndedByAbortWhenThePeerNeverReads) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    ProtocolPair pair = co_await protocol_pair(log);
+    pair.server->transport->pause_reading();
+    Transport& transport = *pair.client->transport;
+    const native_socket fd = transport.socket().fileno();
+    transport.write(pattern(flood_size()));
+    transport.close();
+    auto some = turns(20);
+    co_await std::move(some);
+    EXPECT_FALSE(pair.client->is_lost);
+    loop.add_reader(fd, [] {});
+    EXPECT_TRUE(loop.remove_reader(fd));
+    transport.abort();
+    EXPECT_FALSE(pair.client->is_lost);
+    auto first = until([&] { return pair.client->is_lost; });
+    co_await std::move(first);
+    pair.server->transport->resume_reading();
+    auto second = both_lost(pair);
+    co_await std::move(second);
+  };
+  Log log;
+  run(work(log));
+}
+
 // CON-10: cancelled while it connects, and before connection_made.
 TEST_P(Protocols, ACancelledConnectLeavesNothingOpen) {
   const auto work = [](Log& log, int after) -> Coroutine<> {

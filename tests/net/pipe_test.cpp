@@ -30,6 +30,9 @@ class Pipes : public NetTest {
 };
 INSTANTIATE_TEST_SUITE_P(Systems, Pipes, ::testing::ValuesIn(all_systems()), name_of);
 
+class SimPipes : public Pipes {};
+INSTANTIATE_TEST_SUITE_P(Systems, SimPipes, ::testing::ValuesIn(simulated_systems()), name_of);
+
 // CON-26, CON-27, TR-26, TR-27.
 TEST_P(Pipes, CarryBytesBetweenProtocols) {
   const auto work = [](Ends ends, Log& log) -> Coroutine<> {
@@ -113,8 +116,7 @@ TEST_P(Pipes, AWriterWhoseReaderHasGoneBeforeIsMadeAndLost) {
 }
 
 // TR-26: EIO, as of a terminal that hangs up, is quiet; other errors are told.
-TEST_P(Pipes, ErrorsOfReadingAreToldButForEio) {
-  if (!net.is_simulated()) GTEST_SKIP();
+TEST_P(SimPipes, ErrorsOfReadingAreToldButForEio) {
   net.expected_reports = {"Fatal read error on pipe transport: " +
                           describe(detail::system_error_ptr(ENOBUFS, "read pipe 1000000"))};
   const auto work = [](Net& on, Ends ends, Log& log, int error) -> Coroutine<> {

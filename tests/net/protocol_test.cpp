@@ -12,6 +12,9 @@ namespace {
 class Protocols : public NetTest {};
 INSTANTIATE_TEST_SUITE_P(Systems, Protocols, ::testing::ValuesIn(all_systems()), name_of);
 
+class RealProtocols : public NetTest {};
+INSTANTIATE_TEST_SUITE_P(Systems, RealProtocols, ::testing::ValuesIn(real_systems()), name_of);
+
 struct Echo : Protocol {
   Transport* transport = nullptr;
   void connection_made(Transport& made) override { transport = &made; }
@@ -578,8 +581,7 @@ TEST_P(Protocols, EveryConnectionHasAProtocolOfItsOwn) {
 }
 
 // CON-8: other sockets are refused, and closed.
-TEST_P(Protocols, RefusesSocketsThatAreNoStreams) {
-  if (net.is_simulated()) GTEST_SKIP();
+TEST_P(RealProtocols, RefusesSocketsThatAreNoStreams) {
   const auto work = [](Log& log) -> Coroutine<> {
     EventLoop& loop = get_running_loop();
     const auto factory = [&log] { return std::make_unique<Recorder>(log); };
@@ -595,8 +597,7 @@ TEST_P(Protocols, RefusesSocketsThatAreNoStreams) {
   EXPECT_EQ(join(log), "");
 }
 
-TEST_P(Protocols, AServerTakesOverABoundSocket) {
-  if (net.is_simulated()) GTEST_SKIP();
+TEST_P(RealProtocols, AServerTakesOverABoundSocket) {
   const auto work = [](Log& log) -> Coroutine<> {
     EventLoop& loop = get_running_loop();
     Socket bound(AF_INET, SOCK_STREAM);

@@ -180,6 +180,33 @@ TEST_P(Pipes, CarryStreams) {
   run(work(open_pipe()));
 }
 
+// ST-21, ST-10, ST-12: the way of asyncio's documentation.
+TEST_P(Pipes, AReaderIsFilledByAProtocol) {
+  const auto work = [](Ends ends) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    StreamReader reader(1000);
+    auto make = [reader] { return std::make_unique<StreamReaderProtocol>(reader); };
+    auto reading = loop.connect_read_pipe(make, ends.read_end);
+    auto link = co_await std::move(reading);
+    EXPECT_THROW(reader.set_transport(link.transport()), RuntimeError);
+    StreamWriter out = co_await open_write_pipe(ends.write_end);
+    const std::string sent = pattern(300000);
+    out.write(sent);
+    auto pausing = until([&] { return !link.transport().is_reading(); });
+    co_await std::move(pausing);
+    const std::string first = co_await reader.readexactly(10);
+    EXPECT_EQ(first, sent.substr(0, 10));
+    const std::string most = co_await reader.readexactly(sent.size() - 20);
+    EXPECT_EQ(most, sent.substr(10, sent.size() - 20));
+    out.close();
+    const std::string rest = co_await reader.read();
+    EXPECT_EQ(rest, sent.substr(sent.size() - 10));
+    auto closing = until([&] { return link.transport().get_protocol() == nullptr; });
+    co_await std::move(closing);
+  };
+  run(work(open_pipe()));
+}
+
 TEST_P(Pipes, AReaderIsClosedByItsTransport) {
   const auto work = [](Ends ends) -> Coroutine<> {
     ReadPipe in = co_await open_read_pipe(ends.read_end);

@@ -77,6 +77,7 @@
 #include <aster/net/protocol.hpp>
 #include <aster/net/server.hpp>
 #include <aster/net/stream_reader.hpp>
+#include <aster/net/stream_reader_protocol.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
 #include <aster/net/transport.hpp>

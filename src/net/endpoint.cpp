@@ -17,9 +17,10 @@ void require_loop(EventLoop& loop, const char* call) {
   throw RuntimeError(std::string(call) + ": awaited on another loop than the one it was called on");
 }
 
-NewLink adopt(EventLoop& loop, native_socket fd, Medium medium,
-              const std::source_location& source) {
-  StateRef<ProtocolLink> link = NetService::adopt<ProtocolLink>(loop, fd, medium, source);
+NewLink adopt(EventLoop& loop, native_socket fd, Medium medium, const std::source_location& source,
+              bool has_reader = false) {
+  const StateRef<ProtocolLink> link =
+      NetService::adopt<ProtocolLink>(loop, fd, medium, source, has_reader);
   link->add_reference();
   return NewLink(link.get());
 }
@@ -112,10 +113,7 @@ Coroutine<NewLink> new_pipe_link(EventLoop& loop, native_file fd, bool is_read,
   require_loop(loop, call);
   const bool has_other_end = check_pipe(call, loop, fd);
   const Medium medium = is_read ? Medium::read_pipe : Medium::write_pipe;
-  StateRef<ProtocolLink> link = NetService::adopt<ProtocolLink>(loop, fd, medium, source);
-  if (!is_read && has_other_end) link->watch_reader();
-  link->add_reference();
-  co_return NewLink(link.get());
+  co_return adopt(loop, fd, medium, source, !is_read && has_other_end);
 }
 
 Coroutine<Server> create_server(EventLoop& loop, std::shared_ptr<ProtocolFactory> factory,

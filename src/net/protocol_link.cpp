@@ -53,6 +53,7 @@ const RunnableOps ProtocolLink::EventNote::ops{
       try {
         link->run_events();
       } catch (...) {  // A base error leaves the loop; what is left is done later.
+        link->keep_lent();
         link->queue_events();
         throw;
       }
@@ -64,17 +65,19 @@ const RunnableOps ProtocolLink::EventNote::ops{
     [](const Runnable& node) { return static_cast<const EventNote&>(node).owner.str(); }};
 
 ProtocolLink::ProtocolLink(EventLoop& loop, native_socket fd, Medium medium,
-                           const std::source_location& source)
+                           const std::source_location& source, bool has_reader)
     : StreamTransport(loop, fd, medium, source,
                       [](Operation& operation) noexcept {
                         StreamTransport& owner = static_cast<LinkOperation&>(operation).owner;
                         static_cast<ProtocolLink&>(owner).received();
                       }),
+      has_reader_(has_reader),
       events_(*this) {}
 
 ProtocolLink::~ProtocolLink() = default;
 
 void ProtocolLink::start(HeldProtocol protocol, Future<> started) {
+  if (is_closing()) throw_system_error(ECONNABORTED, "connection to " + subject());
   protocol_ = std::move(protocol);
   started_ = std::move(started);
   context_.emplace(scheduler_->current_context());
@@ -146,7 +149,9 @@ void ProtocolLink::begin() {
   if (Future<> started = std::exchange(started_, {}); started && !started.done()) {
     started.set_result();
   }
-  if (medium_ == Medium::write_pipe) input_ = Input::none;
+  if (medium_ != Medium::write_pipe) return;
+  input_ = Input::none;
+  if (std::exchange(has_reader_, false) && stage_ == Stage::open) watch_reader();
 }
 
 void ProtocolLink::tell_flow() {
@@ -217,6 +222,11 @@ void ProtocolLink::keep(std::string_view data) noexcept {
     is_reported_ = true;
     end(std::current_exception());
   }
+}
+
+/// The same for bytes of which the note has not come to: what is lent does not last.
+void ProtocolLink::keep_lent() noexcept {
+  if (input_ == Input::data && held_.empty() && !in_buffer_) keep(view_);
 }
 
 void ProtocolLink::take_input() {
@@ -336,6 +346,7 @@ void ProtocolLink::at_end() {
 
 void ProtocolLink::pause_reading() noexcept {
   if (stage_ != Stage::open || std::exchange(reading_paused_, true)) return;
+  keep_lent();  // By a callback that the note makes before it comes to the bytes.
   if (!receive_.is_pending() || medium_ == Medium::write_pipe) return;
   // When the back end cannot take it back, its completion says what is to be done.
   if (backend_->cancel(receive_)) {

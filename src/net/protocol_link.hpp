@@ -23,12 +23,13 @@ namespace aster::inline v0::detail {
 /// protocol_link.cpp begins with how it works.
 class ProtocolLink final : public StreamTransport {
  public:
-  ProtocolLink(EventLoop& loop, native_socket fd, Medium medium,
-               const std::source_location& source);
+  /// `has_reader`: it is a pipe that is written to, whose reader's going is to be noticed.
+  ProtocolLink(EventLoop& loop, native_socket fd, Medium medium, const std::source_location& source,
+               bool has_reader = false);
   ~ProtocolLink() override;
 
   /// Queues `connection_made`, after which it receives and `started` (which may be null)
-  /// is done. Once, and only while it is open.
+  /// is done. Once; a `std::system_error` ECONNABORTED when it is not open any longer.
   void start(HeldProtocol protocol, Future<> started);
 
   [[nodiscard]] std::shared_ptr<BaseProtocol> get_protocol() const noexcept override {
@@ -80,6 +81,7 @@ class ProtocolLink final : public StreamTransport {
   void listen() noexcept;
   void note_result() noexcept;
   void keep(std::string_view data) noexcept;
+  void keep_lent() noexcept;
   template <class Callback>
   bool call(const char* name, Callback&& callback);
   void report(const char* message, const std::exception_ptr& error);
@@ -94,6 +96,7 @@ class ProtocolLink final : public StreamTransport {
   bool pause_due_ = false;       // pause_writing is to be called.
   bool told_paused_ = false;     // resume_writing is owed.
   bool is_reported_ = false;     // The end's error goes to the handler too.
+  bool has_reader_;              // And is not watched yet.
   EventNote events_;
   HeldProtocol protocol_;
   std::string_view view_;               // Lent, or in `held_` or the protocol's buffer.

@@ -174,7 +174,6 @@ void ServerState::bind_path(const Address& address, const UnixPathOptions& optio
 
 void ServerState::take(Socket socket) {
   const native_socket fd = socket.fileno();
-  loop_.check_descriptor(fd, "create_server");
   listeners_.emplace_back(*this, fd);
   static_cast<void>(socket.release());
 }
@@ -421,6 +420,7 @@ Coroutine<Server> serve_socket(const char* call, std::shared_ptr<Acceptor> accep
                                ServerOptions options) {
   EventLoop& loop = get_running_loop();
   require_stream_socket(call, loop, socket);
+  socket.setblocking(false);
   co_return make_server(loop, std::move(acceptor), options,
                         [&socket](ServerState& state) { state.take(std::move(socket)); });
 }

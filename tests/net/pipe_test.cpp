@@ -30,6 +30,9 @@ class Pipes : public NetTest {
 };
 INSTANTIATE_TEST_SUITE_P(Systems, Pipes, ::testing::ValuesIn(all_systems()), name_of);
 
+class SimPipes : public Pipes {};
+INSTANTIATE_TEST_SUITE_P(Systems, SimPipes, ::testing::ValuesIn(simulated_systems()), name_of);
+
 // CON-26, CON-27, TR-26, TR-27.
 TEST_P(Pipes, CarryBytesBetweenProtocols) {
   const auto work = [](Ends ends, Log& log) -> Coroutine<> {
@@ -98,6 +101,40 @@ TEST_P(Pipes, AWriterNoticesThatItsReaderHasGone) {
   }
 }
 
+TEST_P(Pipes, AWriterWhoseReaderHasGoneBeforeIsMadeAndLost) {
+  const auto work = [](Ends ends, Log& log) -> Coroutine<> {
+    static_cast<void>(get_running_loop().backend().close_socket(ends.read_end));
+    auto made = std::make_shared<Recorder>(log);
+    auto writing = get_running_loop().connect_write_pipe([made] { return made; }, ends.write_end);
+    auto link = co_await std::move(writing);
+    auto waiting = until([&] { return made->is_lost; });
+    co_await std::move(waiting);
+  };
+  Log log;
+  run(work(open_pipe(), log));
+  EXPECT_EQ(join(log), "made lost");
+}
+
+// TR-26: EIO, as of a terminal that hangs up, is quiet; other errors are told.
+TEST_P(SimPipes, ErrorsOfReadingAreToldButForEio) {
+  net.expected_reports = {"Fatal read error on pipe transport: " +
+                          describe(detail::system_error_ptr(ENOBUFS, "read pipe 1000000"))};
+  const auto work = [](Net& on, Ends ends, Log& log, int error) -> Coroutine<> {
+    auto made = std::make_shared<Recorder>(log);
+    auto reading = get_running_loop().connect_read_pipe([made] { return made; }, ends.read_end);
+    auto link = co_await std::move(reading);
+    on.sim().fail_next(SimCall::recv, error);
+    auto waiting = until([&] { return made->is_lost; });
+    co_await std::move(waiting);
+    EXPECT_THAT(made->lost_error, ::testing::HasSubstr("read pipe"));
+    static_cast<void>(get_running_loop().backend().close_socket(ends.write_end));
+  };
+  Log log;
+  run(work(net, open_pipe(), log, ENOBUFS));
+  run(work(net, open_pipe(), log, EIO));
+  EXPECT_EQ(join(log), "made lost! made lost!");
+}
+
 // The signal must not reach the program, whatever its disposition.
 TEST_P(Pipes, NoSignalIsRaised) {
   static volatile std::sig_atomic_t raised = 0;
@@ -138,6 +175,33 @@ TEST_P(Pipes, CarryStreams) {
     EXPECT_TRUE(in.reader.at_eof());
     co_await sending;
     auto closing = until([&in] { return in.transport->is_closing(); });
+    co_await std::move(closing);
+  };
+  run(work(open_pipe()));
+}
+
+// ST-21, ST-10, ST-12: the way of asyncio's documentation.
+TEST_P(Pipes, AReaderIsFilledByAProtocol) {
+  const auto work = [](Ends ends) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    StreamReader reader(1000);
+    auto make = [reader] { return std::make_unique<StreamReaderProtocol>(reader); };
+    auto reading = loop.connect_read_pipe(make, ends.read_end);
+    auto link = co_await std::move(reading);
+    EXPECT_THROW(reader.set_transport(link.transport()), RuntimeError);
+    StreamWriter out = co_await open_write_pipe(ends.write_end);
+    const std::string sent = pattern(300000);
+    out.write(sent);
+    auto pausing = until([&] { return !link.transport().is_reading(); });
+    co_await std::move(pausing);
+    const std::string first = co_await reader.readexactly(10);
+    EXPECT_EQ(first, sent.substr(0, 10));
+    const std::string most = co_await reader.readexactly(sent.size() - 20);
+    EXPECT_EQ(most, sent.substr(10, sent.size() - 20));
+    out.close();
+    const std::string rest = co_await reader.read();
+    EXPECT_EQ(rest, sent.substr(sent.size() - 10));
+    auto closing = until([&] { return link.transport().get_protocol() == nullptr; });
     co_await std::move(closing);
   };
   run(work(open_pipe()));

@@ -184,6 +184,7 @@ Coroutine<> storm(Net& net, Log& log, std::uint64_t seed, bool over_path) {
 }
 
 void run_storms(bool over_path, std::uint64_t count) {
+  Log seen;
   for (const std::uint64_t seed : seeds(count)) {
     SCOPED_TRACE("ASTER_SEED=" + std::to_string(seed));
     Net net(system_of(seed));
@@ -198,6 +199,13 @@ void run_storms(bool over_path, std::uint64_t count) {
     net.expected_reports = net.reports;
     net.close();
     if (::testing::Test::HasFailure()) return;
+    seen.insert(seen.end(), log.begin(), log.end());
+  }
+  if (std::getenv("ASTER_SEED") != nullptr) return;
+  // It was a storm.
+  for (const char* word : {"made", "pause", "resume", "eof", "lost", "lost!"}) {
+    EXPECT_GT(std::count(seen.begin(), seen.end(), word), static_cast<std::ptrdiff_t>(count / 10))
+        << word;
   }
 }
 

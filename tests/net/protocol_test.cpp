@@ -12,6 +12,9 @@ namespace {
 class Protocols : public NetTest {};
 INSTANTIATE_TEST_SUITE_P(Systems, Protocols, ::testing::ValuesIn(all_systems()), name_of);
 
+class RealProtocols : public NetTest {};
+INSTANTIATE_TEST_SUITE_P(Systems, RealProtocols, ::testing::ValuesIn(real_systems()), name_of);
+
 struct Echo : Protocol {
   Transport* transport = nullptr;
   void connection_made(Transport& made) override { transport = &made; }
@@ -412,6 +415,33 @@ TEST_P(Protocols, TellsFactsAboutTheConnection) {
   run(work(log, net.is_simulated()));
 }
 
+// FD-5: a transport that closes, but whose peer never reads, lets go of its descriptor.
+TEST_P(Protocols, AClosingTransportIsEndedByAbortWhenThePeerNeverReads) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    ProtocolPair pair = co_await protocol_pair(log);
+    pair.server->transport->pause_reading();
+    Transport& transport = *pair.client->transport;
+    const native_socket fd = transport.socket().fileno();
+    transport.write(pattern(flood_size()));
+    transport.close();
+    auto some = turns(20);
+    co_await std::move(some);
+    EXPECT_FALSE(pair.client->is_lost);
+    loop.add_reader(fd, [] {});
+    EXPECT_TRUE(loop.remove_reader(fd));
+    transport.abort();
+    EXPECT_FALSE(pair.client->is_lost);
+    auto first = until([&] { return pair.client->is_lost; });
+    co_await std::move(first);
+    pair.server->transport->resume_reading();
+    auto second = both_lost(pair);
+    co_await std::move(second);
+  };
+  Log log;
+  run(work(log));
+}
+
 // CON-10: cancelled while it connects, and before connection_made.
 TEST_P(Protocols, ACancelledConnectLeavesNothingOpen) {
   const auto work = [](Log& log, int after) -> Coroutine<> {
@@ -548,6 +578,88 @@ TEST_P(Protocols, EveryConnectionHasAProtocolOfItsOwn) {
   Log log;
   run(work(log));
   EXPECT_EQ(join(log), "0:made 0:eof 0:lost 1:made 1:eof 1:lost 2:made 2:eof 2:lost");  // PR-2
+}
+
+// CON-8: other sockets are refused, and closed.
+TEST_P(RealProtocols, RefusesSocketsThatAreNoStreams) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    const auto factory = [&log] { return std::make_unique<Recorder>(log); };
+    auto connecting = loop.create_connection(factory, Socket(AF_INET, SOCK_DGRAM));
+    const std::string client = co_await error_of(std::move(connecting));
+    EXPECT_THAT(client, ::testing::HasSubstr("is not of type SOCK_STREAM"));
+    auto serving = loop.create_server(factory, Socket(AF_INET, SOCK_DGRAM));
+    const std::string server = co_await error_of(std::move(serving));
+    EXPECT_THAT(server, ::testing::HasSubstr("is not of type SOCK_STREAM"));
+  };
+  Log log;
+  run(work(log));
+  EXPECT_EQ(join(log), "");
+}
+
+TEST_P(RealProtocols, AServerTakesOverABoundSocket) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    Socket bound(AF_INET, SOCK_STREAM);
+    bound.bind(Address("127.0.0.1", 0));
+    bound.setblocking(true);
+    auto made = std::make_shared<Recorder>(log);
+    auto serving = loop.create_server([made] { return made; }, std::move(bound));
+    Server server = co_await std::move(serving);
+    Connection link = co_await open_connection("127.0.0.1", port_of(server));
+    link.writer.write("x");
+    link.writer.close();
+    auto lost = until([&] { return made->is_lost; });
+    co_await std::move(lost);
+    EXPECT_EQ(made->received, "x");
+    server.close();
+  };
+  Log log;
+  run(work(log));
+}
+
+// CON-6, CON-10 for protocols: nobody listens there.
+TEST_P(Protocols, ARefusedConnectionMakesNoProtocol) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    Server server = co_await idle_server();
+    const int port = port_of(server);
+    server.close();
+    auto connecting = get_running_loop().create_connection(
+        [&log] { return std::make_unique<Recorder>(log); }, "127.0.0.1", port);
+    const std::string error = co_await error_of(std::move(connecting));
+    EXPECT_THAT(error, ::testing::HasSubstr("Connection refused"));
+  };
+  Log log;
+  run(work(log));
+  EXPECT_EQ(join(log), "");
+}
+
+// A callback that the note makes before it comes to received bytes may pause the reading.
+TEST_P(Protocols, ReadingPausedInResumeWritingLosesNothing) {
+  const auto work = [](Log& log) -> Coroutine<> {
+    ProtocolPair pair = co_await protocol_pair(log);
+    Transport& transport = *pair.client->transport;
+    const std::string sent = pattern(flood_size());
+    const std::string back = pattern(300000, 5);
+    pair.client->on_resume = [&] { transport.pause_reading(); };
+    pair.server->transport->pause_reading();
+    transport.write(sent);
+    pair.server->transport->write(back);
+    auto pausing = until([&] { return pair.client->is_paused; });
+    co_await std::move(pausing);
+    pair.server->transport->resume_reading();
+    for (int i = 0; i < 20000 && pair.client->received.size() < back.size(); ++i) {
+      transport.resume_reading();
+      co_await sleep(i % 50 == 0 ? 1ms : 0ms);
+    }
+    EXPECT_EQ(pair.client->received, back);
+    pair.client_transport->close();
+    auto lost = both_lost(pair);
+    co_await std::move(lost);
+    EXPECT_EQ(pair.server->received, sent);
+  };
+  Log log;
+  run(work(log));
 }
 
 // SRV-4 to SRV-6 for protocols.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// An echo server on aster's streams. Prints its port, then serves until it is killed.
+// An echo server on aster's streams, or with a protocol. Prints its port, then serves until
+// it is killed.
 //
-//   echo_aster [read_view|read_into|read]
+//   echo_aster [read_view|read_into|read|protocol]
 //
 // read_view lends the bytes from one buffer that all connections share, as the other
 // servers do it; read_into receives into one buffer for each connection; read gives
@@ -52,11 +53,28 @@ Coroutine<> echo_strings(StreamReader reader, StreamWriter writer) {
   }
 }
 
+struct EchoProtocol final : aster::Protocol {
+  aster::Transport* transport = nullptr;
+  void connection_made(aster::Transport& made) override { transport = &made; }
+  void data_received(std::string_view data) override { transport->write(data); }
+  void pause_writing() override { transport->pause_reading(); }
+  void resume_writing() override { transport->resume_reading(); }
+};
+
+Coroutine<aster::Server> listen(std::string_view reads) {
+  if (reads == "protocol") {
+    return aster::get_running_loop().create_server([] { return std::make_unique<EchoProtocol>(); },
+                                                   "127.0.0.1", 0, {.backlog = 1024});
+  }
+  auto* handler = reads == "read" ? &echo_strings : reads == "read_into" ? &echo_into : &echo_views;
+  return aster::start_server(handler, "127.0.0.1", 0, {.backlog = 1024});
+}
+
 Coroutine<> serve(std::string_view reads) {
   aster::get_running_loop().set_exception_handler(
       [](aster::EventLoop&, const aster::ExceptionContext&) {});  // Clients reset at the end.
-  auto* handler = reads == "read" ? &echo_strings : reads == "read_into" ? &echo_into : &echo_views;
-  aster::Server server = co_await aster::start_server(handler, "127.0.0.1", 0, {.backlog = 1024});
+  auto listening = listen(reads);
+  aster::Server server = co_await std::move(listening);
   std::printf("%d\n", static_cast<int>(server.sockets().front().getsockname().port()));
   std::fflush(stdout);
   co_await server.serve_forever();

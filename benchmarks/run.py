@@ -29,6 +29,7 @@ SERVERS = {  # The first is what all others are compared with.
     "aster": ["echo_aster"],
     "aster, read_into": ["echo_aster", "read_into"],
     "aster, strings": ["echo_aster", "read"],
+    "aster, protocol": ["echo_aster", "protocol"],
     "libuv": ["echo_uv"],
     "asio, callbacks": ["echo_asio", "callbacks"],
     "asio, coroutines": ["echo_asio", "coroutines"],

@@ -73,10 +73,16 @@
 #include <aster/io/sock.hpp>
 #include <aster/io/socket.hpp>
 // net
+#include <aster/net/datagram.hpp>
+#include <aster/net/endpoint.hpp>
+#include <aster/net/options.hpp>
+#include <aster/net/protocol.hpp>
 #include <aster/net/server.hpp>
 #include <aster/net/stream_reader.hpp>
+#include <aster/net/stream_reader_protocol.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
+#include <aster/net/transport.hpp>
 // sync
 #include <aster/sync/barrier.hpp>
 #include <aster/sync/condition.hpp>
@@ -94,6 +100,7 @@
 #include <aster/executor/run_coroutine_threadsafe.hpp>
 #include <aster/executor/thread_pool.hpp>
 #include <aster/executor/to_thread.hpp>
+#include <aster/executor/workers.hpp>
 #include <aster/executor/wrap_future.hpp>
 // introspect
 #include <aster/introspect/call_graph.hpp>

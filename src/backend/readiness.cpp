@@ -68,7 +68,8 @@ constexpr std::size_t lent_size = std::size_t{64} * 1024;
 
 bool is_read(Operation::Kind kind) noexcept {
   return kind == Operation::Kind::recv || kind == Operation::Kind::accept ||
-         kind == Operation::Kind::poll_in || kind == Operation::Kind::recv_from;
+         kind == Operation::Kind::poll_in || kind == Operation::Kind::recv_from ||
+         kind == Operation::Kind::read;
 }
 
 bool is_poll(Operation::Kind kind) noexcept {
@@ -237,6 +238,10 @@ bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
       return attempt_recv_from(entry, operation);
     case Operation::Kind::send_to:
       return attempt_send_to(entry, operation);
+    case Operation::Kind::read:
+      return attempt_read(entry, operation);
+    case Operation::Kind::write:
+      return attempt_write(entry, operation);
   }
   operation.result = -EINVAL;
   return true;
@@ -283,12 +288,15 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
   return true;
 }
 
-bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
-  operation.result = receive(entry, operation);
-  return !would_block(operation.result);
+[[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
+    int fd, Entry& entry) const noexcept {
+  const bool is_known_to_be =
+      (entry.flags & (Entry::short_read_proves_nothing | Entry::is_tcp)) == Entry::is_tcp;
+  return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
 }
 
-// One recv; notes what it tells about the descriptor.
+// One recv, or read; notes what it tells about the descriptor.
+template <bool is_socket>
 [[gnu::always_inline]] inline std::int64_t Readiness::receive(Entry& entry,
                                                               Operation& operation) noexcept {
   char* data = operation.data;
@@ -298,8 +306,13 @@ bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
     size = std::min(size, lent_size);
     operation.lent_lasts = delivery_.ready != nullptr;
   }
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::recv(operation.fd, data, size); });
+  const std::int64_t result = sys::uninterrupted([&] {
+    if constexpr (is_socket) {
+      return sys::recv(operation.fd, data, size);
+    } else {
+      return sys::read(operation.fd, data, size);
+    }
+  });
   if (result > 0) [[likely]] {
     const auto length = static_cast<std::size_t>(result);
     operation.lent = {data, length};
@@ -315,11 +328,14 @@ bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
   return result;
 }
 
-[[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
-    int fd, Entry& entry) const noexcept {
-  const bool is_known_to_be =
-      (entry.flags & (Entry::short_read_proves_nothing | Entry::is_tcp)) == Entry::is_tcp;
-  return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
+bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
+  operation.result = receive<true>(entry, operation);
+  return !would_block(operation.result);
+}
+
+bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
+  operation.result = receive<false>(entry, operation);
+  return !would_block(operation.result);
 }
 
 bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
@@ -342,8 +358,17 @@ bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
 }
 
 bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::send(operation.fd, operation.data, operation.size); });
+  return note_sent(entry, operation, sys::uninterrupted([&] {
+                     return sys::send(operation.fd, operation.data, operation.size);
+                   }));
+}
+
+bool Readiness::attempt_write(Entry& entry, Operation& operation) noexcept {
+  return note_sent(entry, operation, write_quietly(operation.fd, operation.data, operation.size));
+}
+
+// Notes what a send tells about the descriptor; true: it is over.
+bool Readiness::note_sent(Entry& entry, Operation& operation, std::int64_t result) noexcept {
   if (would_block(result)) {
     entry.clear(Entry::maybe_writable);
     return false;
@@ -371,31 +396,16 @@ bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
 
 // A datagram is taken whole, so how much came says nothing about what is left.
 bool Readiness::attempt_recv_from(Entry& entry, Operation& operation) noexcept {
-  iovec piece{operation.data, operation.size};
-  msghdr message{};
-  message.msg_name = operation.peer;
-  message.msg_namelen = operation.peer != nullptr ? operation.address_size : 0;
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::recvmsg(operation.fd, &message); });
-  if (would_block(result)) {
-    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
-    return false;
-  }
-  if (result >= 0) operation.address_size = message.msg_namelen;
-  operation.result = result;
-  return true;
+  operation.result = recv_from_now(operation.fd, {operation.data, operation.size}, operation.peer,
+                                   operation.address_size);
+  if (!would_block(operation.result)) return true;
+  entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
+  return false;
 }
 
 bool Readiness::attempt_send_to(Entry& entry, Operation& operation) noexcept {
-  iovec piece{operation.data, operation.size};
-  msghdr message{};
-  message.msg_name = const_cast<void*>(operation.address);  // Only read by the kernel.
-  message.msg_namelen = operation.address_size;
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  operation.result = sys::uninterrupted([&] { return sys::sendmsg(operation.fd, &message); });
+  operation.result = send_to_now(operation.fd, {operation.data, operation.size}, operation.address,
+                                 operation.address_size);
   if (!would_block(operation.result)) return true;
   entry.clear(Entry::maybe_writable);
   return false;
@@ -474,7 +484,7 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
     return deliver_slowly(note, *entry);
   // A receive that waits, and nothing else. Nothing is left to do afterwards.
   if (note.found != found_readable) entry->set(Entry::maybe_writable);
-  waiting->result = receive(*entry, *waiting);
+  waiting->result = receive<true>(*entry, *waiting);
   if (waiting->result <= 0 && would_block(waiting->result)) [[unlikely]]
     return;
   entry->reader = nullptr;
@@ -561,7 +571,7 @@ void Readiness::deliver_slowly(const Note& note, Entry& entry) noexcept {
 
 // Acts on a pending operation whose descriptor is ready.
 void Readiness::serve(Entry& entry, Operation& operation) noexcept {
-  if (is_poll(operation.kind) && delivery_.ready == nullptr) {
+  if (is_poll(operation.kind) && (delivery_.ready == nullptr || !operation.is_exact)) {
     operation.result = 0;  // In a later turn than the poll it would have to be asked again.
   } else if (!attempt(entry, operation)) {
     return;

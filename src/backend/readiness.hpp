@@ -174,7 +174,10 @@ class Readiness : public SystemIo {
   bool attempt_connect(Entry& entry, Operation& operation) noexcept;
   bool finish_connect(Entry& entry, Operation& operation) noexcept;
   bool attempt_recv(Entry& entry, Operation& operation) noexcept;
+  bool attempt_read(Entry& entry, Operation& operation) noexcept;
   bool attempt_send(Entry& entry, Operation& operation) noexcept;
+  bool attempt_write(Entry& entry, Operation& operation) noexcept;
+  static bool note_sent(Entry& entry, Operation& operation, std::int64_t result) noexcept;
   bool attempt_poll(Entry& entry, Operation& operation) noexcept;
   bool attempt_recv_from(Entry& entry, Operation& operation) noexcept;
   bool attempt_send_to(Entry& entry, Operation& operation) noexcept;
@@ -194,7 +197,9 @@ class Readiness : public SystemIo {
   void serve(Entry& entry, Operation& operation) noexcept;
   void deliver(const Note& note) noexcept;
   std::int64_t note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept;
-  [[nodiscard]] std::int64_t receive(Entry& entry, Operation& operation) noexcept;
+  template <bool is_socket>
+  [[nodiscard, gnu::always_inline]] inline std::int64_t receive(Entry& entry,
+                                                                Operation& operation) noexcept;
   void deliver_slowly(const Note& note, Entry& entry) noexcept;
   bool submit_slowly(Entry* entry, Operation& operation) noexcept;
   /// Brings the facility up to date.

@@ -5,6 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <csignal>
+
+#include <pthread.h>
+#include <signal.h>
 
 namespace aster::inline v0::detail {
 
@@ -80,12 +85,60 @@ std::int64_t SystemIo::send_now(native_socket fd,
   return sys::uninterrupted([&] { return sys::sendmsg(fd, &message); });
 }
 
+std::int64_t SystemIo::send_to_now(native_socket fd, std::string_view data, const void* address,
+                                   std::uint32_t address_size) noexcept {
+  iovec piece{const_cast<char*>(data.data()), data.size()};  // Both are only read.
+  msghdr message{};
+  message.msg_name = const_cast<void*>(address);
+  message.msg_namelen = address_size;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  return sys::uninterrupted([&] { return sys::sendmsg(fd, &message); });
+}
+
+std::int64_t SystemIo::recv_from_now(native_socket fd, std::span<char> buffer, void* peer,
+                                     std::uint32_t& peer_size) noexcept {
+  iovec piece{buffer.data(), buffer.size()};
+  msghdr message{};
+  message.msg_name = peer;
+  message.msg_namelen = peer != nullptr ? peer_size : 0;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  const std::int64_t result = sys::uninterrupted([&] { return sys::recvmsg(fd, &message); });
+  if (result >= 0) peer_size = message.msg_namelen;
+  return result;
+}
+
 std::int64_t SystemIo::send_file_now(native_socket fd, native_file file, std::int64_t offset,
                                      std::size_t size) noexcept {
   return sys::uninterrupted([&] { return sys::sendfile(fd, file, offset, size); });
 }
 
 int SystemIo::shutdown_write(native_socket fd) noexcept { return sys::shutdown(fd, SHUT_WR); }
+
+// Whether SIGPIPE kills is the program's own business, so the signal is blocked in this
+// thread for the time of the call, and what the call has raised is taken back.
+std::int64_t SystemIo::write_quietly(native_socket fd, const char* data,
+                                     std::size_t size) noexcept {
+  sigset_t only_pipe;
+  sigset_t before;
+  sigemptyset(&only_pipe);
+  sigaddset(&only_pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &only_pipe, &before);
+  const bool was_blocked = sigismember(&before, SIGPIPE) == 1;
+  const auto is_pending = [] {
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+  };
+  const bool was_pending = was_blocked && is_pending();  // The program's, to be kept.
+  const std::int64_t result = sys::uninterrupted([&] { return sys::write(fd, data, size); });
+  if (result == -EPIPE && !was_pending && is_pending()) {
+    int taken = 0;
+    sigwait(&only_pipe, &taken);
+  }
+  if (!was_blocked) pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return result;
+}
 
 int SystemIo::close_now(native_socket fd) noexcept {
   const int result = sys::close(fd);

@@ -23,11 +23,17 @@ class SystemIo : public IoBackend {
   std::int64_t send_now(native_socket fd, const char* data, std::size_t size) noexcept override;
   std::int64_t send_now(native_socket fd,
                         std::span<const std::string_view> pieces) noexcept override;
+  std::int64_t send_to_now(native_socket fd, std::string_view data, const void* address,
+                           std::uint32_t address_size) noexcept override;
+  std::int64_t recv_from_now(native_socket fd, std::span<char> buffer, void* peer,
+                             std::uint32_t& peer_size) noexcept override;
   std::int64_t send_file_now(native_socket fd, native_file file, std::int64_t offset,
                              std::size_t size) noexcept override;
   int shutdown_write(native_socket fd) noexcept override;
 
  protected:
+  /// Writes to what may be a pipe without a reader: -EPIPE, and no SIGPIPE.
+  static std::int64_t write_quietly(native_socket fd, const char* data, std::size_t size) noexcept;
   /// Closes, once. An interrupted close has closed and counts as a success.
   static int close_now(native_socket fd) noexcept;
 };

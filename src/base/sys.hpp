@@ -266,6 +266,22 @@ inline int fstat(int fd, struct stat* status) noexcept {
   return outcome(::fstat(fd, status));
 }
 
+/// Of the name itself where it is a link. Scripts see no descriptor, as in the next two.
+inline int lstat(const char* path, struct stat* status) noexcept {
+  if (const Verdict v = admit(SysCall::lstat, -1); v.error != 0) return -v.error;
+  return outcome(::lstat(path, status));
+}
+
+inline int chmod(const char* path, mode_t mode) noexcept {
+  if (const Verdict v = admit(SysCall::chmod, -1); v.error != 0) return -v.error;
+  return outcome(::chmod(path, mode));
+}
+
+inline int unlink(const char* path) noexcept {
+  if (const Verdict v = admit(SysCall::unlink, -1); v.error != 0) return -v.error;
+  return outcome(::unlink(path));
+}
+
 /// From `file` at `offset`, whose own position stays, to `socket`, which scripts see;
 /// -EOPNOTSUPP where the system has nothing like it.
 inline std::int64_t sendfile(int socket, int file, std::int64_t offset, std::size_t size) noexcept {

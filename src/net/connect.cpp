@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include "net/connecting.hpp"
+
 #include "io/connect_race.hpp"
-#include "net/server_state.hpp"
 
 #include <aster/io/resolve.hpp>
+#include <aster/loop/sleep.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,18 +18,9 @@ namespace aster::inline v0 {
 namespace detail {
 namespace {
 
-void check_port(const char* call, int port, int lowest) {
-  if (port < lowest || port > 65535) {
-    throw ValueError(std::string(call) + ": port must be " + std::to_string(lowest) +
-                     " to 65535, not " + std::to_string(port));
-  }
-}
-
-[[noreturn]] void throw_all(std::vector<std::exception_ptr> errors, const std::string& host,
+[[noreturn]] void throw_all(std::vector<std::exception_ptr> errors, const std::string& what,
                             bool as_group) {
-  if (as_group) {
-    throw ExceptionGroup("open_connection " + host + " failed", std::move(errors));
-  }
+  if (as_group) throw ExceptionGroup(what + " failed", std::move(errors));
   std::vector<std::string> texts;
   std::error_code code;
   for (const std::exception_ptr& error : errors) {
@@ -47,43 +40,56 @@ void check_port(const char* call, int port, int lowest) {
   throw std::system_error(code, text);
 }
 
-/// What `open_connection` needs after its first suspension.
-struct ConnectPlan {
-  ConnectPlan(std::string host_, int port_, const ConnectOptions& options)
-      : host(std::move(host_)),
-        port(port_),
-        limit(options.limit),
-        family(options.family),
-        all_errors(options.all_errors),
-        stagger(Duration::max()),
-        interleave(options.interleave),
-        local_port(options.local_port),
-        local_host(options.local_host),
-        source(options.source) {
-    if (options.interleave < 0) {
-      throw ValueError("open_connection: interleave must not be negative, got " +
-                       std::to_string(options.interleave));
-    }
-    if (!options.happy_eyeballs_delay) return;
-    stagger = options.happy_eyeballs_delay->checked("open_connection");
-    if (interleave == 0) interleave = 1;
+bool has_number(const std::exception_ptr& error, int number) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::system_error& failure) {
+    return failure.code().value() == number;
+  } catch (...) {
+    return false;
   }
-  std::string host;
-  int port;
-  std::size_t limit;
-  int family;
-  bool all_errors;
-  Duration stagger;  // Between attempts; `max`: each waits for the end of the one before.
-  int interleave;    // 0: not at all.
-  int local_port;
-  std::string local_host;
-  std::source_location source;
-};
+}
 
-Coroutine<Connection> open(ConnectPlan plan) {
+/// How long to wait before a unix socket whose backlog is full is tried again.
+constexpr Duration first_pause = std::chrono::milliseconds(1);
+constexpr Duration last_pause = std::chrono::milliseconds(100);
+constexpr Duration patience = std::chrono::seconds(30);
+
+}  // namespace
+
+void check_port(const char* call, int port, int lowest) {
+  if (port < lowest || port > 65535) {
+    throw ValueError(std::string(call) + ": port must be " + std::to_string(lowest) +
+                     " to 65535, not " + std::to_string(port));
+  }
+}
+
+ConnectPlan::ConnectPlan(const char* caller, std::string_view host_, int port_,
+                         const ConnectOptions& options)
+    : call(caller),
+      host(host_),
+      port(port_),
+      family(options.family),
+      all_errors(options.all_errors),
+      stagger(Duration::max()),
+      interleave(options.interleave),
+      local_port(options.local_port),
+      local_host(options.local_host) {
+  check_port(call, port, 1);
+  if (host.empty()) throw ValueError(std::string(call) + ": empty host");
+  if (interleave < 0) {
+    throw ValueError(std::string(call) + ": interleave must not be negative, got " +
+                     std::to_string(interleave));
+  }
+  if (!options.happy_eyeballs_delay) return;
+  stagger = options.happy_eyeballs_delay->checked(call);
+  if (interleave == 0) interleave = 1;
+}
+
+Coroutine<native_socket> connect_host(ConnectPlan plan) {
   EventLoop& loop = get_running_loop();
   std::vector<Address> targets =
-      co_await resolve_for("open_connection", plan.host, plan.port, plan.family, false);
+      co_await resolve_for(plan.call, plan.host, plan.port, plan.family, false);
   if (plan.interleave > 0) {
     targets = interleaved(std::move(targets), static_cast<std::size_t>(plan.interleave));
   }
@@ -96,19 +102,43 @@ Coroutine<Connection> open(ConnectPlan plan) {
   }
   ConnectRace race(loop, targets, locals, plan.stagger);
   const native_socket fd = co_await race;
-  if (fd != static_cast<native_socket>(-1)) {
-    StateRef<StreamLink> link = NetService::adopt(loop, fd, plan.limit, plan.source);
-    co_return Connection(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
-                         StreamAccess::writer(link));
-  }
+  if (fd != static_cast<native_socket>(-1)) co_return fd;
   std::vector<std::exception_ptr> errors = race.errors();
-  if (errors.empty()) {
-    throw_system_error(EADDRNOTAVAIL, "open_connection " + plan.host + ": no address");
-  }
-  throw_all(std::move(errors), plan.host, plan.all_errors);
+  const std::string what = std::string(plan.call) + " " + plan.host;
+  if (errors.empty()) throw_system_error(EADDRNOTAVAIL, what + ": no address");
+  throw_all(std::move(errors), what, plan.all_errors);
 }
 
-}  // namespace
+Coroutine<native_socket> connect_path(Address path) {
+  EventLoop& loop = get_running_loop();
+  const TimePoint deadline = loop.time() + patience;
+  for (Duration pause = first_pause;; pause = std::min(2 * pause, last_pause)) {
+    ConnectRace race(loop, {&path, 1}, {}, Duration::max());
+    const native_socket fd = co_await race;
+    if (fd != static_cast<native_socket>(-1)) co_return fd;
+    const std::exception_ptr error = race.errors().front();
+    if (!has_number(error, EAGAIN) || loop.time() >= deadline) std::rethrow_exception(error);
+    co_await sleep(pause);
+  }
+}
+
+native_socket take_connected(const char* call, EventLoop& loop, Socket socket) {
+  require_stream_socket(call, loop, socket);
+  socket.setblocking(false);
+  return socket.release();
+}
+
+void require_stream_socket(const char* call, EventLoop& loop, const Socket& socket) {
+  loop.check_descriptor(socket.fileno(), call);
+  IoBackend& backend = loop.backend();
+  if (socket.backend() != (backend.is_system() ? nullptr : &backend)) {
+    throw ValueError(std::string(call) + ": the socket is of another system than the loop");
+  }
+  if (socket.getsockopt(SOL_SOCKET, SO_TYPE) != SOCK_STREAM) {
+    throw ValueError(std::string(call) + ": socket " + std::to_string(socket.fileno()) +
+                     " is not of type SOCK_STREAM");
+  }
+}
 
 Coroutine<std::vector<Address>> resolve_for(const char* call, std::string host, int port,
                                             int family, bool passive) {
@@ -132,12 +162,4 @@ Coroutine<std::vector<Address>> resolve_for(const char* call, std::string host, 
 }
 
 }  // namespace detail
-
-Coroutine<Connection> open_connection(std::string_view host, int port, ConnectOptions options) {
-  detail::check_port("open_connection", port, 1);
-  if (host.empty()) throw ValueError("open_connection: empty host");
-  if (options.limit == 0) throw ValueError("open_connection: limit must not be 0");
-  return detail::open(detail::ConnectPlan(std::string(host), port, options));
-}
-
 }  // namespace aster::inline v0

@@ -3,8 +3,11 @@
 // soon as it is over. A completion runs inside the back end's poll, so it only
 // collects the connection; a queued note then starts the handlers.
 #include "base/debug_text.hpp"
+#include "net/connecting.hpp"
 #include "net/net_events.hpp"
+#include "net/net_service.hpp"
 #include "net/server_state.hpp"
+#include "net/stream_link.hpp"
 
 #include <aster/base/log.hpp>
 #include <aster/loop/sleep.hpp>
@@ -49,53 +52,9 @@ bool is_lost_connection(int number) noexcept {
   }
 }
 
-/// A connection whose handler has not begun; closed when it never will, as its task
-/// was cancelled before.
-class UntakenLink {
- public:
-  explicit UntakenLink(StateRef<StreamLink> link) noexcept : link_(std::move(link)) {}
-  UntakenLink(UntakenLink&& other) noexcept = default;
-  UntakenLink& operator=(UntakenLink&&) = delete;
-  ~UntakenLink() {
-    if (link_) link_->close();
-  }
-  [[nodiscard]] StateRef<StreamLink> take() noexcept { return std::move(link_); }
-
- private:
-  StateRef<StreamLink> link_;
-};
-
-/// Runs one client's handler; its error ends that connection only.
-Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, UntakenLink accepted,
-                        EventLoop& loop) {
-  const StateRef<StreamLink> link = accepted.take();
-  std::exception_ptr error;
-  try {
-    auto work = handler->handle(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
-                                StreamAccess::writer(link));
-    if (!work) co_return;  // A plain callback.
-    co_await std::move(work);
-    co_return;
-  } catch (const CancelledError&) {
-    link->close();
-    throw;
-  } catch (const BaseError&) {
-    link->close();
-    throw;
-  } catch (...) {
-    error = std::current_exception();
-  }
-  link->close();
-  loop.call_exception_handler({"Unhandled exception in client_connected_cb",
-                               error,
-                               current_task(),
-                               link->peer().str(),
-                               {}});
-}
-
 }  // namespace
 
-ClientHandler::~ClientHandler() = default;
+Acceptor::~Acceptor() = default;
 
 const RunnableOps ServerState::DeliverNote::ops{
     [](Runnable& node) {
@@ -139,13 +98,13 @@ ServerState::Listener::Listener(ServerState& state, native_socket listening) noe
   fd = listening;
 }
 
-ServerState::ServerState(EventLoop& loop, std::shared_ptr<ClientHandler> handler,
-                         ServerOptions options)
+ServerState::ServerState(EventLoop& loop, std::shared_ptr<Acceptor> acceptor,
+                         const ServerOptions& options)
     : loop_(loop),
       scheduler_(&loop.scheduler()),
       context_(scheduler_->current_context()),
       backend_(&loop.backend()),
-      handler_(std::move(handler)),
+      acceptor_(std::move(acceptor)),
       options_(options),
       note_(*this) {
   scheduler_->add_reference();
@@ -153,26 +112,41 @@ ServerState::ServerState(EventLoop& loop, std::shared_ptr<ClientHandler> handler
 
 ServerState::~ServerState() { scheduler_->release_reference(); }
 
+namespace {
+
+[[noreturn]] void fail_at(const Address& address, std::int64_t result, const char* call) {
+  throw_system_error(static_cast<int>(-result), std::string(call) + " " + address.str());
+}
+
+/// Closes a descriptor that nobody owns yet.
+class OpenedSocket {
+ public:
+  OpenedSocket(IoBackend& backend, native_socket fd) noexcept : backend_(backend), fd_(fd) {}
+  OpenedSocket(const OpenedSocket&) = delete;
+  OpenedSocket& operator=(const OpenedSocket&) = delete;
+  ~OpenedSocket() {
+    if (armed_) static_cast<void>(backend_.close_socket(fd_));
+  }
+  void release() noexcept { armed_ = false; }
+
+ private:
+  IoBackend& backend_;
+  native_socket fd_;
+  bool armed_ = true;
+};
+
+}  // namespace
+
 bool ServerState::bind(const Address& address) {
-  const auto fail = [&address](std::int64_t result, const char* call) {
-    throw_system_error(static_cast<int>(-result), std::string(call) + " " + address.str());
-  };
   const std::int64_t opened = backend_->open_socket(address.family(), SOCK_STREAM, 0);
   if (opened == -EAFNOSUPPORT || opened == -EPROTONOSUPPORT) return false;
-  if (opened < 0) fail(opened, "socket for");
+  if (opened < 0) fail_at(address, opened, "socket for");
   const auto fd = static_cast<native_socket>(opened);
-  struct Guard {
-    IoBackend& backend;
-    native_socket fd;
-    bool armed = true;
-    ~Guard() {
-      if (armed) static_cast<void>(backend.close_socket(fd));
-    }
-  } guard{*backend_, fd};
+  OpenedSocket socket(*backend_, fd);
   const int on = 1;
   const auto set = [&](int level, int name, const char* what) {
     const int result = backend_->set_option(fd, level, name, &on, sizeof on);
-    if (result < 0) fail(result, what);
+    if (result < 0) fail_at(address, result, what);
   };
   if (options_.reuse_address) set(SOL_SOCKET, SO_REUSEADDR, "setsockopt SO_REUSEADDR of");
   if (options_.reuse_port) set(SOL_SOCKET, SO_REUSEPORT, "setsockopt SO_REUSEPORT of");
@@ -181,10 +155,27 @@ bool ServerState::bind(const Address& address) {
   if (address.family() == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, "setsockopt IPV6_V6ONLY of");
   const int bound = backend_->bind(fd, address.data(), address.size());
   if (bound == -EADDRNOTAVAIL) return false;
-  if (bound < 0) fail(bound, "bind");
+  if (bound < 0) fail_at(address, bound, "bind");
   listeners_.emplace_back(*this, fd);
-  guard.armed = false;
+  socket.release();
   return true;
+}
+
+void ServerState::bind_path(const Address& address, const UnixPathOptions& options) {
+  const std::int64_t opened = backend_->open_socket(AF_UNIX, SOCK_STREAM, 0);
+  if (opened < 0) fail_at(address, opened, "socket for");
+  const auto fd = static_cast<native_socket>(opened);
+  OpenedSocket socket(*backend_, fd);
+  paths_.emplace_back();
+  paths_.back().bind(*backend_, fd, address, options);
+  listeners_.emplace_back(*this, fd);
+  socket.release();
+}
+
+void ServerState::take(Socket socket) {
+  const native_socket fd = socket.fileno();
+  listeners_.emplace_back(*this, fd);
+  static_cast<void>(socket.release());
 }
 
 void ServerState::begin() {
@@ -223,8 +214,7 @@ bool ServerState::accepted(Listener& listener) noexcept {
   try {
     if (result >= 0) {
       shortage_reported_ = false;
-      welcome(NetService::adopt(loop_, static_cast<native_socket>(result), options_.limit,
-                                options_.source));
+      welcome(acceptor_->adopt(loop_, static_cast<native_socket>(result), options_.source));
       return true;
     }
     const int number = static_cast<int>(-result);
@@ -246,7 +236,7 @@ bool ServerState::accepted(Listener& listener) noexcept {
 }
 
 /// Takes an accepted connection in; its handler starts in the note.
-void ServerState::welcome(StateRef<StreamLink> link) {
+void ServerState::welcome(StateRef<StreamTransport> link) {
   try {
     link->attach(*this);
     accepted_.push_back(link);
@@ -293,41 +283,39 @@ void ServerState::deliver() {
   const ContextEntry context(scheduler_->context_cell(), context_);
   if (shortage_ != 0) report_shortage();
   while (!accepted_.empty()) {
-    StateRef<StreamLink> link = std::move(accepted_.front());
+    StateRef<StreamTransport> link = std::move(accepted_.front());
     accepted_.pop_front();
     if (link->is_lost()) continue;
     try {
-      TaskOptions options;
-      options.source = options_.source;
-      loop_.create_task(run_handler(handler_, UntakenLink(link), loop_), options);
+      acceptor_->begin(loop_, link, options_.source);
     } catch (const BaseError&) {
       throw;
     } catch (...) {
       link->abort();
-      loop_.call_exception_handler({"a client's handler could not be started",
+      loop_.call_exception_handler({"Error on transport creation for incoming connection",
                                     std::current_exception(),
                                     {},
-                                    link->peer().str(),
-                                    {}});
+                                    link->subject(),
+                                    options_.source});
     }
   }
 }
 
-void ServerState::connection_made(StreamLink& link) {
+void ServerState::connection_made(StreamTransport& link) {
   connections_.push_back(&link);
   link.server_index = connections_.size() - 1;
 }
 
-void ServerState::connection_lost(StreamLink& link) noexcept {
+void ServerState::connection_lost(StreamTransport& link) noexcept {
   connections_[link.server_index] = connections_.back();
   connections_[link.server_index]->server_index = link.server_index;
   connections_.pop_back();
   finish_if_over();
 }
 
-void ServerState::for_each_connection(void (StreamLink::*action)() noexcept) noexcept {
+void ServerState::for_each_connection(void (StreamTransport::*action)() noexcept) noexcept {
   // Closing only queues notes, so the list stays as it is.
-  for (StreamLink* link : connections_) (link->*action)();
+  for (StreamTransport* link : connections_) (link->*action)();
 }
 
 std::vector<SocketView> ServerState::sockets() const {
@@ -344,6 +332,7 @@ void ServerState::close_listeners() noexcept {
     static_cast<void>(backend_->close_socket(listener.socket));
   }
   listeners_.clear();
+  paths_.clear();
 }
 
 void ServerState::close() noexcept {
@@ -384,43 +373,68 @@ std::vector<Address> all_interfaces(const std::string& host, int port, int famil
   return found;
 }
 
+/// A server whose sockets `bind(state)` makes.
+template <class Bind>
+Server make_server(EventLoop& loop, std::shared_ptr<Acceptor> acceptor,
+                   const ServerOptions& options, Bind&& bind) {
+  auto* state = new ServerState(loop, std::move(acceptor), options);
+  Server server = StreamAccess::server(*state);
+  loop.service<NetService>().servers_.push_back(*state);
+  state->add_reference();
+  try {
+    bind(*state);
+    if (options.start_serving) state->begin();
+  } catch (...) {
+    state->close();
+    throw;
+  }
+  return server;
+}
+
 }  // namespace
 
-Coroutine<Server> start_server(std::shared_ptr<ClientHandler> handler,
-                               std::vector<std::string> hosts, int port, ServerOptions options) {
-  if (port < 0 || port > 65535) {
-    throw ValueError("start_server: port must be 0 to 65535, not " + std::to_string(port));
-  }
-  if (options.limit == 0) throw ValueError("start_server: limit must not be 0");
+Coroutine<Server> serve_hosts(const char* call, std::shared_ptr<Acceptor> acceptor,
+                              std::vector<std::string> hosts, int port, ServerOptions options) {
   EventLoop& loop = get_running_loop();
   std::vector<Address> addresses;
   for (const std::string& host : hosts) {
     std::vector<Address> found = all_interfaces(host, port, options.family);
-    if (found.empty())
-      found = co_await resolve_for("start_server", host, port, options.family, true);
+    if (found.empty()) found = co_await resolve_for(call, host, port, options.family, true);
     for (Address& address : found) {
       if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) {
         addresses.push_back(address);
       }
     }
   }
-  auto* state = new ServerState(loop, std::move(handler), options);
-  Server server = StreamAccess::server(*state);
-  loop.service<NetService>().servers_.push_back(*state);
-  state->add_reference();
-  try {
-    for (const Address& address : addresses) state->bind(address);
-    if (!state->has_sockets()) {
+  co_return make_server(loop, std::move(acceptor), options, [&](ServerState& state) {
+    for (const Address& address : addresses) state.bind(address);
+    if (!state.has_sockets()) {
       throw_system_error(EADDRNOTAVAIL,
-                         "start_server: could not bind on any address out of " +
+                         std::string(call) + ": could not bind on any address out of " +
                              (addresses.empty() ? std::string("none") : addresses.front().str()));
     }
-    if (options.start_serving) state->begin();
-  } catch (...) {
-    state->close();
-    throw;
-  }
-  co_return server;
+  });
+}
+
+Coroutine<Server> serve_socket(const char* call, std::shared_ptr<Acceptor> acceptor, Socket socket,
+                               ServerOptions options) {
+  EventLoop& loop = get_running_loop();
+  require_stream_socket(call, loop, socket);
+  socket.setblocking(false);
+  co_return make_server(loop, std::move(acceptor), options,
+                        [&socket](ServerState& state) { state.take(std::move(socket)); });
+}
+
+Coroutine<Server> serve_path(std::shared_ptr<Acceptor> acceptor, Address path,
+                             UnixServerOptions options) {
+  EventLoop& loop = get_running_loop();
+  ServerOptions common;
+  common.backlog = options.backlog;
+  common.start_serving = options.start_serving;
+  common.source = options.source;
+  const UnixPathOptions rules(options.mode, options.cleanup_socket);
+  co_return make_server(loop, std::move(acceptor), common,
+                        [&](ServerState& state) { state.bind_path(path, rules); });
 }
 
 }  // namespace detail
@@ -436,8 +450,12 @@ std::vector<SocketView> Server::sockets() const { return state().sockets(); }
 bool Server::is_serving() const noexcept { return state().is_serving(); }
 EventLoop& Server::get_loop() const { return state().scheduler().loop(); }
 void Server::close() noexcept { state().close(); }
-void Server::close_clients() noexcept { state().for_each_connection(&detail::StreamLink::close); }
-void Server::abort_clients() noexcept { state().for_each_connection(&detail::StreamLink::abort); }
+void Server::close_clients() noexcept {
+  state().for_each_connection(&detail::StreamTransport::close);
+}
+void Server::abort_clients() noexcept {
+  state().for_each_connection(&detail::StreamTransport::abort);
+}
 
 namespace {
 

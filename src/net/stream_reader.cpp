@@ -98,6 +98,10 @@ ReaderState::ReaderState(std::size_t limit) : limit_(limit) {
 
 ReaderState::~ReaderState() = default;
 
+void ReaderState::set_transport(TransportRef<ReadTransport> /*transport*/) {
+  throw RuntimeError("StreamReader: set_transport on the reader of a stream");
+}
+
 bool ReaderState::is_satisfied(ReadAwaiterBase& read) {
   if (error_ != nullptr) {
     read.failed_ = true;
@@ -238,13 +242,43 @@ void ReaderState::wake_if_satisfied() noexcept {
   read->driver_->wake();
 }
 
+namespace {
+
+/// The state of a reader that is filled by hand.
+class FedReaderState final : public ReaderState {
+ public:
+  using ReaderState::ReaderState;
+  void set_transport(TransportRef<ReadTransport> transport) override {
+    if (transport_) throw RuntimeError("StreamReader: Transport already set");
+    transport_ = std::move(transport);
+  }
+  void fed() noexcept override {
+    // A read that still waits wants more than that.
+    if (transport_ && waiting_ == nullptr && buffered() / 2 > limit()) transport_->pause_reading();
+  }
+
+ private:
+  bool pull() noexcept override {
+    if (transport_) transport_->resume_reading();
+    return false;
+  }
+  TransportRef<ReadTransport> transport_;
+};
+
+}  // namespace
 }  // namespace detail
 
-StreamReader::StreamReader(std::size_t limit) : state_(new detail::ReaderState(limit)) {}
+StreamReader::StreamReader(std::size_t limit) : state_(new detail::FedReaderState(limit)) {}
+
+void StreamReader::set_transport(ReadTransport& transport) {
+  state_->set_transport(transport.ref());
+}
 
 void StreamReader::feed_data(std::string_view data) {
   if (state_->has_eof()) throw RuntimeError("StreamReader: feed_data after feed_eof");
-  if (!data.empty()) state_->feed(data);
+  if (data.empty()) return;
+  state_->feed(data);
+  state_->fed();
 }
 
 StreamRead<std::string, detail::Separators> StreamReader::readuntil(

@@ -4,7 +4,6 @@
 #include <aster/net/stream_writer.hpp>
 
 #include <cerrno>
-#include <string>
 
 namespace aster::inline v0 {
 namespace detail {
@@ -76,28 +75,21 @@ void StreamWriter::close() noexcept { link_->close(); }
 void StreamWriter::abort() noexcept { link_->abort(); }
 bool StreamWriter::is_closing() const noexcept { return link_->is_closing(); }
 
-namespace {
-std::optional<Address> known(const Address& address) {
-  return address.size() > 0 ? std::optional<Address>(address) : std::nullopt;
-}
-}  // namespace
-
-std::optional<Address> StreamWriter::peername() const { return known(link_->peer()); }
-std::optional<Address> StreamWriter::sockname() const { return known(link_->local()); }
-SocketView StreamWriter::socket() const { return SocketView(link_->fd(), link_->backend()); }
+std::optional<Address> StreamWriter::peername() const { return link_->peername(); }
+std::optional<Address> StreamWriter::sockname() const { return link_->sockname(); }
+SocketView StreamWriter::socket() const { return link_->socket(); }
 
 void StreamWriter::set_write_buffer_limits(std::optional<std::size_t> high,
                                            std::optional<std::size_t> low) {
-  const std::size_t actual_high =
-      high ? *high : (low ? 4 * *low : detail::StreamLink::default_high_water);
-  const std::size_t actual_low = low.value_or(actual_high / 4);
-  if (actual_low > actual_high) {
-    throw ValueError("set_write_buffer_limits: high (" + std::to_string(actual_high) +
-                     ") must be >= low (" + std::to_string(actual_low) + ")");
-  }
-  link_->set_limits(actual_low, actual_high);
+  link_->set_write_buffer_limits(high, low);
 }
 
+WriteBufferLimits StreamWriter::get_write_buffer_limits() const noexcept {
+  return link_->get_write_buffer_limits();
+}
+
+Transport& StreamWriter::transport() const noexcept { return *link_; }
+bool StreamWriter::can_write_eof() const noexcept { return link_->can_write_eof(); }
 std::size_t StreamWriter::get_write_buffer_size() const noexcept { return link_->buffer_size(); }
 
 }  // namespace aster::inline v0

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
 // TCP as a Linux program sees it on loopback. Nothing is retransmitted, as
@@ -31,52 +30,12 @@ namespace {
 using State = SimSocket::State;
 
 constexpr TimePoint first_time{std::chrono::hours(24)};
-constexpr int port_min = 32768;  // Linux's default range of ephemeral ports.
-constexpr int port_max = 60999;
 constexpr int knock_tries_max = 6;
 
-// The bytes of the address proper, without port and scope.
-std::string_view ip_bytes(const Address& address) noexcept {
-  const char* data = static_cast<const char*>(address.data());
-  if (address.family() == AF_INET) return {data + offsetof(sockaddr_in, sin_addr), 4};
-  if (address.family() == AF_INET6) return {data + offsetof(sockaddr_in6, sin6_addr), 16};
-  return {};
-}
-
-bool is_any(const Address& address) noexcept {
-  return ip_bytes(address).find_first_not_of('\0') == std::string_view::npos;
-}
-
-bool is_mapped(const Address& address) noexcept {
-  using namespace std::string_view_literals;
-  return address.family() == AF_INET6 &&
-         ip_bytes(address).starts_with("\0\0\0\0\0\0\0\0\0\0\xff\xff"sv);
-}
-
-Address with_port(const Address& address, int port) {
-  std::string host = address.host();
-  if (address.scope_id() != 0) host += '%' + std::to_string(address.scope_id());
-  return {host, port};
-}
-
-// ::ffff:10.0.0.1 as 10.0.0.1; other addresses as they are.
-Address unmapped(const Address& address) {
-  return is_mapped(address) ? Address(address.host().substr(7), address.port()) : address;
-}
-
-// `address` as a socket of `family` sees it.
-Address seen_by(int family, const Address& address) {
-  if (family == address.family()) return address;
-  return {"::ffff:" + address.host(), address.port()};
-}
-
-int option_int(const SimSocket& socket, int level, int name) noexcept {
-  const auto found = socket.options.find({level, name});
-  int value = 0;
-  if (found != socket.options.end()) {
-    std::memcpy(&value, found->second.data(), std::min(found->second.size(), sizeof value));
-  }
-  return value;
+// What a unix socket without a name has.
+Address unnamed() {
+  const sa_family_t family = AF_UNIX;
+  return Address::from_native(&family, sizeof family);
 }
 
 bool lingers_zero(const SimSocket& socket) noexcept {
@@ -85,6 +44,11 @@ bool lingers_zero(const SimSocket& socket) noexcept {
   if (found == socket.options.end() || found->second.size() < sizeof value) return false;
   std::memcpy(&value, found->second.data(), sizeof value);
   return value.l_onoff != 0 && value.l_linger == 0;
+}
+
+int protocol_of(int family, int type) noexcept {
+  if (family == AF_UNIX) return 0;
+  return type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
 }
 
 template <class T>
@@ -96,38 +60,39 @@ std::size_t index_of(native_socket fd) noexcept {
   return static_cast<std::size_t>(fd - SimBackend::first_descriptor);
 }
 
-// True when one of the two addresses covers the other, so that both cannot be
-// bound to the same port.
-bool overlap(const SimSocket& a, const Address& at, const SimSocket& b, const Address& bt) {
-  const Address one = unmapped(at);
-  const Address two = unmapped(bt);
-  if (one.family() == two.family()) {
-    return is_any(one) || is_any(two) || ip_bytes(one) == ip_bytes(two);
-  }
-  const bool a_is_v6 = one.family() == AF_INET6;
-  const SimSocket& v6 = a_is_v6 ? a : b;
-  return is_any(a_is_v6 ? one : two) && option_int(v6, IPPROTO_IPV6, IPV6_V6ONLY) == 0;
-}
-
 }  // namespace
 
 SimNetwork::SimNetwork(const SimOptions& options)
-    : random(options.seed), options_(options), now_(first_time), next_port_(port_min) {
-  for (const char* network : {"127.0.0.0/8", "10.0.0.0/8", "::1/128"}) {
-    add_local_network(network);
-  }
-}
+    : random(options.seed), options_(options), now_(first_time), datagrams_(*this, options_) {}
 
 // Descriptors -------------------------------------------------------------------
 
 std::int64_t SimNetwork::open(int family, int type, int protocol) {
-  if (family != AF_INET && family != AF_INET6) return -EAFNOSUPPORT;
-  if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM) return -ESOCKTNOSUPPORT;
-  if (protocol != 0 && protocol != IPPROTO_TCP) return -EPROTONOSUPPORT;
+  if (family != AF_INET && family != AF_INET6 && family != AF_UNIX) return -EAFNOSUPPORT;
+  type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (type != SOCK_STREAM && (type != SOCK_DGRAM || family == AF_UNIX)) return -ESOCKTNOSUPPORT;
+  if (protocol != 0 && protocol != protocol_of(family, type)) return -EPROTONOSUPPORT;
   auto socket = std::make_shared<SimSocket>();
   socket->family = family;
-  socket->local = Address(family == AF_INET ? "0.0.0.0" : "::", 0);
+  socket->type = type;
+  socket->local = family == AF_UNIX ? unnamed() : Address(family == AF_INET ? "0.0.0.0" : "::", 0);
   return give_descriptor(std::move(socket));
+}
+
+SimPipe SimNetwork::open_pipe() {
+  auto reader = std::make_shared<SimSocket>();
+  auto writer = std::make_shared<SimSocket>();
+  for (const auto& end : {reader, writer}) {
+    end->family = AF_UNIX;
+    end->type = SOCK_STREAM;
+    end->state = State::connected;
+    end->connect_reported = true;
+    end->is_pipe = true;
+  }
+  join(*reader, writer);
+  reader->write_shut = true;
+  const auto read_end = static_cast<native_socket>(give_descriptor(std::move(reader)));
+  return {read_end, static_cast<native_socket>(give_descriptor(std::move(writer)))};
 }
 
 std::int64_t SimNetwork::give_descriptor(std::shared_ptr<SimSocket> socket) {
@@ -170,7 +135,8 @@ void SimNetwork::close(SimSocket& socket) {
   free_.push(index);
   ++ledger.descriptors_closed;
 
-  unclaim(socket);
+  ports.release(socket);
+  datagrams_.close(socket);
   for (const auto& waiting : socket.backlog_queue) detach(*waiting, true);
   socket.backlog_queue.clear();
   detach(socket, lingers_zero(socket));
@@ -186,7 +152,13 @@ void SimNetwork::detach(SimSocket& socket, bool with_reset) {
   discard(*connection, side, unread);
   connection->to[side].arrived = 0;
   if (socket.reset) return;
-  if (unread > 0 || with_reset) {
+  if (socket.is_pipe && socket.write_shut) {  // Its reader: the writer learns at once.
+    if (SimSocket* writer = connection->end[1 - side]) {
+      writer->reset = true;
+      writer->error = EPIPE;
+      touch(*writer);
+    }
+  } else if (unread > 0 || with_reset) {
     after(options_.latency.value(),
           [this, connection, side] { arrive_reset(*connection, 1 - side); });
   } else if (!socket.write_shut) {
@@ -195,114 +167,21 @@ void SimNetwork::detach(SimSocket& socket, bool with_reset) {
   }
 }
 
-// Addresses ----------------------------------------------------------------------
-
-void SimNetwork::add_local_network(std::string_view text) {
-  const std::size_t slash = text.find('/');
-  std::optional<Address> base = Address::try_parse(text.substr(0, slash), 0);
-  std::size_t prefix_size = 0;
-  if (base && slash != std::string_view::npos) {
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data() + slash + 1, end, prefix_size);
-    if (error != std::errc() || stop != end) base.reset();
-  } else if (base) {
-    prefix_size = ip_bytes(*base).size() * 8;
-  }
-  if (!base || prefix_size > ip_bytes(*base).size() * 8) {
-    throw ValueError("'" + std::string(text) + "' is not a network such as 10.0.0.0/8");
-  }
-  local_networks_.push_back({*base, prefix_size});
-}
-
-bool SimNetwork::is_local(const Address& address) const noexcept {
-  const std::string_view bytes = ip_bytes(address);
-  return std::any_of(local_networks_.begin(), local_networks_.end(),
-                     [&](const LocalNetwork& network) {
-                       if (network.base.family() != address.family()) return false;
-                       const std::string_view base = ip_bytes(network.base);
-                       for (std::size_t bit = 0; bit < network.prefix_size; ++bit) {
-                         const int mask = 0x80 >> (bit % 8);
-                         if ((base[bit / 8] & mask) != (bytes[bit / 8] & mask)) return false;
-                       }
-                       return true;
-                     });
-}
-
-bool SimNetwork::is_black_hole(const Address& address) const {
-  return std::any_of(black_holes_.begin(), black_holes_.end(), [&](const Address& hole) {
-    return ip_bytes(hole) == ip_bytes(address) &&
-           (hole.port() == 0 || hole.port() == address.port());
-  });
-}
-
-bool SimNetwork::is_taken(const SimSocket& socket, const Address& address) const {
-  const auto [first, last] = ports_.equal_range(address.port());
-  return std::any_of(first, last, [&](const auto& entry) {
-    const SimSocket& other = *entry.second;
-    const auto both = [&](int option) {
-      return option_int(socket, SOL_SOCKET, option) != 0 &&
-             option_int(other, SOL_SOCKET, option) != 0;
-    };
-    if (both(SO_REUSEPORT)) return false;
-    if (both(SO_REUSEADDR) && other.state != State::listening) return false;
-    return overlap(socket, address, other, other.local);
-  });
-}
-
-// An ephemeral port for `socket` at `address`, or 0 when all are taken.
-int SimNetwork::free_port(const SimSocket& socket, const Address& address) {
-  for (int tries = port_min; tries <= port_max; ++tries) {
-    const int port = next_port_;
-    next_port_ = port == port_max ? port_min : port + 1;
-    if (ports_.count(port) == 0 || !is_taken(socket, with_port(address, port))) return port;
-  }
-  return 0;
-}
-
-void SimNetwork::claim(SimSocket& socket, const Address& address) {
-  ports_.emplace(address.port(), &socket);
-  socket.local = address;
-  socket.bound = true;
-}
-
-void SimNetwork::unclaim(SimSocket& socket) noexcept {
-  if (!std::exchange(socket.bound, false)) return;
-  auto [entry, last] = ports_.equal_range(socket.local.port());
-  while (entry != last && entry->second != &socket) ++entry;
-  if (entry != last) ports_.erase(entry);
-}
-
-int SimNetwork::bind(SimSocket& socket, const Address& address) {
-  if (!address.is_ip()) return socket.family == AF_INET ? -EAFNOSUPPORT : -EINVAL;
-  if (address.family() != socket.family) {
-    return socket.family == AF_INET ? -EAFNOSUPPORT : -EINVAL;
-  }
-  if (socket.bound || socket.state != State::idle) return -EINVAL;
-  const Address real = unmapped(address);
-  if (!is_any(real) && !is_local(real)) return -EADDRNOTAVAIL;
-  int port = address.port();
-  if (port == 0) port = free_port(socket, address);
-  const Address wanted = with_port(address, port);
-  if (port == 0 || is_taken(socket, wanted)) return -EADDRINUSE;
-  claim(socket, wanted);
-  return 0;
-}
+// Listening and connecting -------------------------------------------------------
 
 int SimNetwork::listen(SimSocket& socket, int backlog) {
+  if (socket.type != SOCK_STREAM) return -EOPNOTSUPP;
   if (socket.state != State::idle && socket.state != State::listening) return -EINVAL;
-  if (!socket.bound) {
-    const int port = free_port(socket, socket.local);
-    if (port == 0) return -EADDRINUSE;
-    claim(socket, with_port(socket.local, port));
-  }
+  if (!socket.bound && socket.family == AF_UNIX) return -EINVAL;
+  if (const int error = ports.bind_to_any_port(socket)) return error;
   // REUSEADDR lets two sockets bind to a port, but only one of them listen.
-  const auto [first, last] = ports_.equal_range(socket.local.port());
-  for (auto entry = first; entry != last; ++entry) {
+  const auto [first, last] = ports.at(socket.local.port());
+  for (auto entry = first; entry != last && socket.family != AF_UNIX; ++entry) {
     const SimSocket& other = *entry->second;
     const bool shared = option_int(socket, SOL_SOCKET, SO_REUSEPORT) != 0 &&
                         option_int(other, SOL_SOCKET, SO_REUSEPORT) != 0;
     if (&other != &socket && other.state == State::listening && !shared &&
-        overlap(socket, socket.local, other, other.local)) {
+        SimPorts::overlap(socket, other)) {
       return -EADDRINUSE;
     }
   }
@@ -313,37 +192,44 @@ int SimNetwork::listen(SimSocket& socket, int backlog) {
   return 0;
 }
 
-// Connecting ---------------------------------------------------------------------
+// As Linux does it: at once or not at all.
+int SimNetwork::connect_path(SimSocket& socket, const Address& address, int refusal) {
+  if (address.family() != AF_UNIX) return -EINVAL;
+  if (socket.state != State::idle) return -EISCONN;
+  if (refusal != 0) return -refusal;
+  SimSocket* const found = ports.at_path(address.path());
+  if (found == nullptr) return -ENOENT;
+  SimSocket& listener = *found;
+  if (listener.state != State::listening) return -ECONNREFUSED;
+  if (listener.backlog_queue.size() > listener.backlog) return -EAGAIN;
+  auto server = std::make_shared<SimSocket>();
+  server->family = AF_UNIX;
+  server->type = SOCK_STREAM;
+  server->state = socket.state = State::connected;
+  server->connect_reported = socket.connect_reported = true;
+  server->local = socket.peer = listener.local;
+  server->peer = socket.local;
+  join(socket, server);
+  listener.backlog_queue.push_back(std::move(server));
+  touch(listener);
+  touch(socket);
+  return 0;
+}
 
 int SimNetwork::connect(SimSocket& socket, const Address& address, int refusal) {
+  if (socket.family == AF_UNIX) return connect_path(socket, address, refusal);
   if (!address.is_ip()) return -EAFNOSUPPORT;
-  if (address.family() != socket.family) {
-    return socket.family == AF_INET ? -EAFNOSUPPORT : -EINVAL;
-  }
+  if (const int error = check_family(socket.family, address)) return error;
+  if (socket.type == SOCK_DGRAM)
+    return refusal != 0 ? -refusal : datagrams_.connect(socket, address);
   if (socket.state == State::connecting) return -EALREADY;
   if (socket.state == State::connected && !socket.connect_reported) return connect_result(socket);
   if (socket.state != State::idle) return -EISCONN;
 
-  Address target = address;
-  if (is_any(target)) {
-    target = Address(socket.family == AF_INET ? "127.0.0.1" : "::1", target.port());
-  }
-  const Address real = unmapped(target);
-  const bool lost = is_black_hole(real);
-  if (!lost && !is_local(real)) return -ENETUNREACH;
-
-  if (!socket.bound || is_any(socket.local)) {
-    // The way to any 127.x.y.z leaves from 127.0.0.1, to others from themselves.
-    const bool loopback = real.family() == AF_INET && ip_bytes(real)[0] == 127;
-    Address source = loopback ? Address("127.0.0.1", 0) : real;
-    source = seen_by(socket.family, source);
-    int port = socket.local.port();
-    if (!socket.bound) port = free_port(socket, source);
-    if (port == 0) return -EADDRNOTAVAIL;
-    unclaim(socket);
-    claim(socket, with_port(source, port));
-  }
-
+  const Address target = destination(address);
+  const bool lost = ports.is_black_hole(unmapped(target));
+  if (!lost && !ports.is_local(unmapped(target))) return -ENETUNREACH;
+  if (const int error = ports.bind_towards(socket, target)) return error;
   socket.peer = target;
   socket.state = State::connecting;
   socket.error = 0;
@@ -371,21 +257,11 @@ SimSocket* SimNetwork::listener_for(const Address& target) {
   SimSocket* best = nullptr;
   int best_score = 0;
   std::uint64_t equals = 0;
-  const Address real = unmapped(target);
-  const auto [first, last] = ports_.equal_range(target.port());
+  const auto [first, last] = ports.at(target.port());
   for (auto entry = first; entry != last; ++entry) {
     SimSocket& socket = *entry->second;
     if (socket.state != State::listening) continue;
-    const Address local = unmapped(socket.local);
-    int score = 0;
-    if (ip_bytes(local) == ip_bytes(real)) {
-      score = 3;
-    } else if (is_any(local) && local.family() == real.family()) {
-      score = 2;
-    } else if (is_any(local) && local.family() == AF_INET6 &&
-               option_int(socket, IPPROTO_IPV6, IPV6_V6ONLY) == 0) {
-      score = 1;
-    }
+    const int score = SimPorts::match(socket, target);
     if (score == 0 || score < best_score) continue;
     equals = score > best_score ? 1 : equals + 1;
     best_score = score;
@@ -418,22 +294,18 @@ void SimNetwork::knock(const std::weak_ptr<SimSocket>& client, int tries) {
 void SimNetwork::establish(const std::shared_ptr<SimSocket>& client, SimSocket& listener) {
   auto server = std::make_shared<SimSocket>();
   server->family = listener.family;
+  server->type = listener.type;
   server->state = State::connected;
   server->connect_reported = true;
   server->local = seen_by(listener.family, unmapped(client->peer));
   server->peer = seen_by(listener.family, unmapped(client->local));
   server->options = listener.options;  // Linux hands them down.
-  server->side = 1;
   if (listener.family == AF_INET6 && client->family == AF_INET6) {
     server->local = client->peer;
     server->peer = client->local;
   }
 
-  auto connection = std::make_shared<SimConnection>();
-  connection->end = {client.get(), server.get()};
-  client->connection = connection;
-  client->side = 0;
-  server->connection = connection;
+  join(*client, server);
   listener.backlog_queue.push_back(std::move(server));
   touch(listener);
 
@@ -446,6 +318,16 @@ void SimNetwork::establish(const std::shared_ptr<SimSocket>& client, SimSocket& 
   });
 }
 
+// Lets two sockets be the ends of a new connection.
+void SimNetwork::join(SimSocket& client, const std::shared_ptr<SimSocket>& server) {
+  auto connection = std::make_shared<SimConnection>();
+  connection->end = {&client, server.get()};
+  client.side = 0;
+  server->side = 1;
+  client.connection = connection;
+  server->connection = std::move(connection);
+}
+
 void SimNetwork::fail_connect(const std::weak_ptr<SimSocket>& client, int error) {
   const std::shared_ptr<SimSocket> socket = client.lock();
   if (!socket || socket->state != State::connecting) return;
@@ -455,6 +337,7 @@ void SimNetwork::fail_connect(const std::weak_ptr<SimSocket>& client, int error)
 }
 
 std::int64_t SimNetwork::accept(SimSocket& socket) {
+  if (socket.type != SOCK_STREAM) return -EOPNOTSUPP;
   if (socket.state != State::listening) return -EINVAL;
   if (socket.backlog_queue.empty()) return -EAGAIN;
   std::shared_ptr<SimSocket> accepted = std::move(socket.backlog_queue.front());
@@ -475,7 +358,13 @@ std::size_t SimNetwork::chunk(std::size_t most) noexcept {
   return std::min<std::size_t>(most, 1 + random.below(options_.max_chunk));
 }
 
-std::int64_t SimNetwork::recv(SimSocket& socket, char* data, std::size_t size) {
+std::int64_t SimNetwork::recv(SimSocket& socket, char* data, std::size_t size, Address& from) {
+  from = Address();
+  return socket.type == SOCK_DGRAM ? datagrams_.recv(socket, data, size, from)
+                                   : recv_stream(socket, data, size);
+}
+
+std::int64_t SimNetwork::recv_stream(SimSocket& socket, char* data, std::size_t size) {
   if (socket.state == State::connecting) return -EAGAIN;
   if (socket.state != State::connected) {
     return socket.error != 0 ? -std::exchange(socket.error, 0) : -ENOTCONN;
@@ -503,7 +392,13 @@ std::int64_t SimNetwork::recv(SimSocket& socket, char* data, std::size_t size) {
   return static_cast<std::int64_t>(count);
 }
 
-std::int64_t SimNetwork::send(SimSocket& socket, std::span<const std::string_view> pieces) {
+std::int64_t SimNetwork::send(SimSocket& socket, std::span<const std::string_view> pieces,
+                              const Address& target) {
+  return socket.type == SOCK_DGRAM ? datagrams_.send(socket, pieces, target)
+                                   : send_stream(socket, pieces);
+}
+
+std::int64_t SimNetwork::send_stream(SimSocket& socket, std::span<const std::string_view> pieces) {
   if (socket.state == State::connecting) return -EAGAIN;
   if (socket.error != 0) return -std::exchange(socket.error, 0);
   if (socket.state != State::connected || socket.write_shut || socket.reset) return -EPIPE;
@@ -590,12 +485,14 @@ void SimNetwork::discard(SimConnection& connection, std::size_t side, std::size_
 
 bool SimNetwork::is_connected(const SimSocket& socket) noexcept {
   if (socket.state != State::connected || socket.reset) return false;
+  if (socket.type == SOCK_DGRAM) return true;
   return !socket.write_shut || !socket.connection->to[socket.side].fin_arrived;
 }
 
 int SimNetwork::shutdown_write(SimSocket& socket) {
   if (socket.state == State::listening) return 0;
   if (!is_connected(socket)) return -ENOTCONN;
+  if (socket.type == SOCK_DGRAM) return -EOPNOTSUPP;
   if (std::exchange(socket.write_shut, true)) return 0;
   after(options_.latency.value(), [this, connection = socket.connection, to = 1 - socket.side] {
     arrive_fin(*connection, to);
@@ -625,11 +522,11 @@ std::string SimNetwork::get_option(SimSocket& socket, int level, int name) {
       case SO_ERROR:
         return as_bytes(std::exchange(socket.error, 0));
       case SO_TYPE:
-        return as_bytes(int{SOCK_STREAM});
+        return as_bytes(socket.type);
       case SO_DOMAIN:
         return as_bytes(socket.family);
       case SO_PROTOCOL:
-        return as_bytes(int{IPPROTO_TCP});
+        return as_bytes(protocol_of(socket.family, socket.type));
       case SO_ACCEPTCONN:
         return as_bytes(static_cast<int>(socket.state == State::listening));
       default:
@@ -646,6 +543,7 @@ std::string SimNetwork::get_option(SimSocket& socket, int level, int name) {
 }
 
 unsigned SimNetwork::readiness(const SimSocket& socket) const noexcept {
+  if (socket.type == SOCK_DGRAM) return datagrams_.readiness(socket);
   constexpr unsigned both = Watch::readable | Watch::writable;
   switch (socket.state) {
     case State::idle:

@@ -25,6 +25,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -676,6 +677,81 @@ TEST_P(BackendTest, PollInWorksOnPipes) {
   run_until([&] { return op.completions == 2; });
 
   EXPECT_EQ(op.result, 0);  // Hung up.
+}
+
+TEST_P(BackendTest, PollInThatMayBeEarlyWaitsForAnEventAllTheSame) {
+  const Pair pair = make_pair();
+  fill_and_empty(pair);
+  Op op(Kind::poll_in, pair.client);
+  op.is_exact = false;
+  EXPECT_FALSE(backend().submit(op));
+
+  send(pair.server, "x");
+  run_until([&] { return op.completions == 1; });
+
+  EXPECT_EQ(op.result, 0);
+  EXPECT_EQ(receive(pair.client), "x");
+}
+
+TEST_P(BackendTest, PipesAreReadAndWritten) {
+  NEEDS_SYSTEM();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+  Op read(Kind::read, own(ends[0]));
+  read.size = 100;
+  EXPECT_FALSE(backend().submit(read));
+  std::string bytes = "through a pipe";
+  Op write(Kind::write, own(ends[1]));
+  write.data = bytes.data();
+  write.size = bytes.size();
+
+  EXPECT_EQ(run(write), 14);
+  run_until([&] { return read.completions == 1; });
+
+  EXPECT_EQ(read.received, bytes);
+  close(ends[1]);
+  EXPECT_EQ(run(read), 0);
+}
+
+TEST_P(BackendTest, AFullPipeTakesMoreOnceItIsRead) {
+  NEEDS_SYSTEM();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+  std::string bytes(1 << 20, 'x');
+  Op write(Kind::write, own(ends[1]));
+  write.data = bytes.data();
+  write.size = bytes.size();
+  const std::int64_t held = run(write);
+  EXPECT_LT(held, static_cast<std::int64_t>(bytes.size()));
+  EXPECT_FALSE(backend().submit(write));
+
+  Op read(Kind::read, own(ends[0]));
+  std::int64_t taken = 0;
+  while (taken < held) {
+    read.size = 65536;
+    taken += run(read);
+  }
+  run_until([&] { return write.completions == 1; });
+
+  EXPECT_GT(write.result, 0);
+}
+
+// SIGPIPE would end this program.
+TEST_P(BackendTest, APipeWithoutAReaderIsAnErrorAndNoSignal) {
+  NEEDS_SYSTEM();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+  ::close(ends[0]);
+  char byte = 'x';
+  Op write(Kind::write, own(ends[1]));
+  write.data = &byte;
+  write.size = 1;
+
+  EXPECT_EQ(run(write), -EPIPE);
+
+  sigset_t pending;
+  ASSERT_EQ(::sigpending(&pending), 0);
+  EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
 }
 
 // Cancelling --------------------------------------------------------------------------

@@ -68,6 +68,14 @@ class StillClock : public IoBackend {
                         std::span<const std::string_view> pieces) noexcept override {
     return real_->send_now(fd, pieces);
   }
+  std::int64_t send_to_now(native_socket fd, std::string_view data, const void* address,
+                           std::uint32_t address_size) noexcept override {
+    return real_->send_to_now(fd, data, address, address_size);
+  }
+  std::int64_t recv_from_now(native_socket fd, std::span<char> buffer, void* peer,
+                             std::uint32_t& peer_size) noexcept override {
+    return real_->recv_from_now(fd, buffer, peer, peer_size);
+  }
   int shutdown_write(native_socket fd) noexcept override { return real_->shutdown_write(fd); }
   [[nodiscard]] int pollable_fd() const noexcept override { return real_->pollable_fd(); }
   void abandon_after_fork() noexcept override { real_->abandon_after_fork(); }

@@ -113,6 +113,10 @@ class EchoSockets(EchoServer):
     program = "echo_sockets"
 
 
+class ProtocolEcho(EchoServer):
+    program = "protocol_echo"
+
+
 class EchoThreads(EchoServer):
     program = "echo_threads"
 
@@ -322,6 +326,47 @@ class ChatServer(unittest.TestCase):
 
         ada.expect_end()
         nameless.expect_end()
+
+
+class UdpEcho(unittest.TestCase):
+    def test_datagrams_come_back_to_their_senders(self):
+        with support.server("udp_echo") as (process, port):
+            clients = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(20)]
+            for number, client in enumerate(clients):
+                client.settimeout(support.LIMIT)
+                client.sendto(b"%d" % number * 500, ("127.0.0.1", port))
+                client.sendto(b"", ("127.0.0.1", port))
+            for number, client in enumerate(clients):
+                with client:
+                    self.assertEqual(client.recvfrom(65536),
+                                     (b"%d" % number * 500, ("127.0.0.1", port)))
+                    self.assertEqual(client.recv(65536), b"")
+            support.assert_dies_by_sigint(self, process)
+
+    def test_senders_that_are_gone_harm_nobody(self):
+        with support.server("udp_echo") as (_, port):
+            for _ in range(100):
+                with socket.socket(type=socket.SOCK_DGRAM) as gone:
+                    gone.sendto(b"x", ("127.0.0.1", port))
+            with socket.socket(type=socket.SOCK_DGRAM) as client:
+                client.settimeout(support.LIMIT)
+                client.sendto(b"largest" + b"." * 65500, ("127.0.0.1", port))
+                self.assertEqual(len(client.recv(65536)), 65507)
+
+
+class Workers(unittest.TestCase):
+    def test_connections_are_served_by_several_loops(self):
+        with support.server("workers") as (process, port):
+            for _ in range(200):
+                with support.connect(port) as client:
+                    client.sendall(b"x")
+                    self.assertEqual(client.recv(10), b"x")
+            served = []
+            while sum(served) < 200:
+                served = [int(share) for share in process.stdout.readline().split()[1:]]
+            self.assertEqual(sum(served), 200)
+            self.assertTrue(all(served), served)
+            support.assert_dies_by_sigint(self, process)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,50 @@ TEST_P(RealStreamAllocations, ATimeoutAroundEachReadAllocatesNothing) {
   EXPECT_EQ(run(body()), 0U);
 }
 
+/// Sends a message back and forth by callbacks; ends the wait after so many.
+struct PingPong final : Protocol {
+  void connection_made(Transport& made) override { transport = &made; }
+  void data_received(std::string_view data) override {
+    if (left-- > 0) {
+      transport->write(data);
+    } else if (over && !over.done()) {
+      over.set_result();
+    }
+  }
+  Transport* transport = nullptr;
+  int left = 1 << 30;
+  Future<> over;
+};
+
+TEST_P(RealStreamAllocations, AnEchoByCallbacksAllocatesNothing) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  auto body = []() -> Coroutine<std::uint64_t> {
+    EventLoop& loop = get_running_loop();
+    auto serving = loop.create_server([] { return std::make_unique<PingPong>(); }, "127.0.0.1", 0);
+    Server server = co_await std::move(serving);
+    const int port = server.sockets().front().getsockname().port();
+    auto connecting =
+        loop.create_connection([] { return std::make_unique<PingPong>(); }, "127.0.0.1", port);
+    auto link = co_await std::move(connecting);
+    PingPong& client = link.protocol();
+    std::uint64_t before = 0;
+    for (const int times : {warm_up, rounds}) {
+      client.left = times;
+      client.over = loop.create_future<>();
+      before = allocation_count();
+      link.transport().write("0123456789abcdef");
+      co_await client.over;
+    }
+    const std::uint64_t count = allocation_count() - before;
+    link.transport().close();
+    server.close();
+    auto closing = server.wait_closed();
+    co_await std::move(closing);
+    co_return count;
+  };
+  EXPECT_EQ(run(body()), 0U);
+}
+
 // Cancelling a task that waits for a stream ------------------------------------------------
 
 enum class StreamWait { read, read_into, readline, drain, wait_closed, serve_forever };

@@ -44,7 +44,7 @@ TEST_P(NetDebug, NothingIsLoggedWithoutDebugMode) {  // DBG-10
   EXPECT_EQ(logged.text(), "");
 }
 
-TEST_P(NetDebug, AConnectionOpenWhenTheLoopClosesIsWarnedOf) {  // DBG-9
+TEST_P(NetDebug, AConnectionOpenWhenTheLoopClosesIsWarnedOf) {  // DBG-9, TR-23
   std::optional<Pair> kept;
   net.loop().set_debug(true);
   run([](std::optional<Pair>& place) -> Coroutine<> {

@@ -292,13 +292,55 @@ TEST_F(SimBackendTest, RealDescriptorsCannotBeWatched) {
   EXPECT_TRUE(sim->violations().empty());
 }
 
-TEST_F(SimBackendTest, OnlyTcpIsThere) {
+TEST_F(SimBackendTest, OnlyStreamsAndUdpAreThere) {
   sim.emplace();
 
-  EXPECT_EQ(sim->open_socket(AF_INET, SOCK_DGRAM, 0), -ESOCKTNOSUPPORT);
-  EXPECT_EQ(sim->open_socket(AF_UNIX, SOCK_STREAM, 0), -EAFNOSUPPORT);
+  EXPECT_EQ(sim->open_socket(AF_INET, SOCK_SEQPACKET, 0), -ESOCKTNOSUPPORT);
+  EXPECT_EQ(sim->open_socket(AF_INET, SOCK_DGRAM, IPPROTO_TCP), -EPROTONOSUPPORT);
+  EXPECT_EQ(sim->open_socket(AF_UNIX, SOCK_DGRAM, 0), -ESOCKTNOSUPPORT);
+  EXPECT_EQ(sim->open_socket(AF_NETLINK, SOCK_STREAM, 0), -EAFNOSUPPORT);
   EXPECT_EQ(sim->open_socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), -EPROTONOSUPPORT);
   EXPECT_GE(sim->open_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), 0);
+}
+
+TEST_F(SimBackendTest, UnixSocketsConnectAtOnceOrNotAtAll) {
+  sim.emplace();
+  const Address path = Address::unix_path("/run/sim");
+  const auto listening = static_cast<native_socket>(sim->open_socket(AF_UNIX, SOCK_STREAM, 0));
+  const auto connect = [&] {
+    const auto fd = static_cast<native_socket>(sim->open_socket(AF_UNIX, SOCK_STREAM, 0));
+    Operation operation([](Operation&) noexcept {});
+    operation.kind = Operation::Kind::connect;
+    operation.fd = fd;
+    operation.address = path.data();
+    operation.address_size = path.size();
+    EXPECT_TRUE(sim->submit(operation));
+    return operation.result;
+  };
+
+  EXPECT_EQ(connect(), -ENOENT);
+  EXPECT_EQ(sim->listen(listening, 0), -EINVAL);
+  EXPECT_EQ(sim->bind(listening, path.data(), path.size()), 0);
+  EXPECT_EQ(connect(), -ECONNREFUSED);
+  EXPECT_EQ(sim->listen(listening, 0), 0);
+  EXPECT_EQ(connect(), 0);
+  EXPECT_EQ(connect(), -EAGAIN);  // The backlog is full.
+  const auto other = static_cast<native_socket>(sim->open_socket(AF_UNIX, SOCK_STREAM, 0));
+  EXPECT_EQ(sim->bind(other, path.data(), path.size()), -EADDRINUSE);
+  EXPECT_EQ(sim->close_socket(listening), 0);
+  EXPECT_EQ(sim->bind(other, path.data(), path.size()), 0);
+}
+
+TEST_F(SimBackendTest, APipeTellsItsWriterThatTheReaderHasGone) {
+  sim.emplace();
+  const testing::SimPipe pipe = sim->open_pipe();
+  EXPECT_EQ(sim->send_now(pipe.write_end, "unread", 6), 6);
+
+  EXPECT_EQ(sim->close_socket(pipe.read_end), 0);
+
+  EXPECT_EQ(sim->send_now(pipe.write_end, "x", 1), -EPIPE);
+  EXPECT_EQ(sim->send_now(pipe.write_end, "x", 1), -EPIPE);
+  EXPECT_EQ(sim->ledger().bytes_discarded, 6U);
 }
 
 TEST_F(SimBackendTest, BindChecksItsAddress) {

@@ -12,6 +12,7 @@ namespace aster::inline v0::detail {
 enum class SysCall : std::uint8_t {
   accept,
   bind,
+  chmod,
   close,
   connect,
   epoll_create,
@@ -30,6 +31,7 @@ enum class SysCall : std::uint8_t {
   kqueue,
   listen,
   lseek,
+  lstat,
   pipe,
   poll,
   pread,
@@ -43,6 +45,7 @@ enum class SysCall : std::uint8_t {
   setsockopt,
   shutdown,
   socket,
+  unlink,
   write,
   count,  ///< How many there are; not a call.
 };

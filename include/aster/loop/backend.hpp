@@ -61,6 +61,9 @@ class ASTER_API IoBackend {
   /// "epoll", "poll", "select", "sim" …
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
+  /// Whether its descriptors and paths are those of the system; false for a simulator.
+  [[nodiscard]] virtual bool is_system() const noexcept { return true; }
+
   /// The clock; monotonic. Virtual on the simulator.
   [[nodiscard]] virtual TimePoint now() noexcept = 0;
 
@@ -159,6 +162,17 @@ class ASTER_API IoBackend {
   /// The same for several pieces, as one call.
   virtual std::int64_t send_now(native_socket fd,
                                 std::span<const std::string_view> pieces) noexcept = 0;
+  /// Sends one datagram to `address`, or with an `address_size` of 0 to the peer of a
+  /// connected socket: the number of bytes or minus errno (-EAGAIN when nothing goes).
+  virtual std::int64_t send_to_now(native_socket fd, std::string_view data, const void* address,
+                                   std::uint32_t address_size) noexcept;
+  /// Takes a datagram that has come; the sender's address goes to `peer`, of which
+  /// `peer_size` says the room and then the length (0: it has none). The number of
+  /// bytes, of which those that do not fit are lost, or minus errno (-EAGAIN when there
+  /// is none). To wait for one, watch the descriptor. -EOPNOTSUPP where these two are
+  /// not there.
+  virtual std::int64_t recv_from_now(native_socket fd, std::span<char> buffer, void* peer,
+                                     std::uint32_t& peer_size) noexcept;
   /// Sends at most `size` bytes of `file`, from `offset` on, without copying them
   /// through the process: the number of bytes, 0 at the end of the file, or minus
   /// errno (-EAGAIN when nothing goes). -EOPNOTSUPP where that cannot be done.

@@ -31,15 +31,33 @@
 namespace aster::inline v0 {
 
 class Address;
+class DatagramTransport;
 class Executor;
+class ReadTransport;
+class Server;
 class Socket;
+class Transport;
+class WriteTransport;
 struct Accepted;
 struct AddressInfo;
+struct ConnectOptions;
+struct DatagramOptions;
 struct GetaddrinfoOptions;
 struct NameInfo;
 struct ReceivedFrom;
 struct ReceivedIntoFrom;
 struct SendfileOptions;
+struct ServerOptions;
+struct UnixConnectOptions;
+struct UnixServerOptions;
+template <class P, class T = Transport>
+class Endpoint;
+
+namespace detail {
+/// The protocol that a factory makes: it gives a `std::unique_ptr` or `std::shared_ptr`.
+template <class Factory>
+using ProtocolOf = typename std::invoke_result_t<Factory&>::element_type;
+}  // namespace detail
 
 /// Options of a loop.
 struct LoopOptions {
@@ -317,6 +335,88 @@ class ASTER_API EventLoop {
   Coroutine<std::size_t> sock_sendfile(Socket& socket, native_file file, std::int64_t offset,
                                        std::optional<std::size_t> count,
                                        const SendfileOptions& options);
+
+  // Transports and protocols (net/endpoint.hpp) -------------------------------------
+  //
+  // A factory is called without arguments, once for each connection, and gives a
+  // `std::unique_ptr` or `std::shared_ptr` of a Protocol or BufferedProtocol. All are
+  // coroutines to be awaited on this loop.
+
+  /// Connects to a host by TCP, as `open_connection` does and with its errors; then the
+  /// protocol is made and its `connection_made` called. Cancelled, it closes.
+  template <class Factory, class Options = ConnectOptions>
+  auto create_connection(Factory factory, std::string_view host, int port, Options options = {})
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>>;
+  /// The same on a connected stream socket, which it takes over; ValueError for others.
+  template <class Factory>
+  auto create_connection(Factory factory, Socket socket,
+                         std::source_location source = std::source_location::current())
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>>;
+  /// The same on a socket that was accepted elsewhere.
+  template <class Factory>
+  auto connect_accepted_socket(Factory factory, Socket socket,
+                               std::source_location source = std::source_location::current())
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>>;
+  /// Connects to the path of a unix socket, as `open_unix_connection` does.
+  template <class Factory, class Options = UnixConnectOptions>
+  auto create_unix_connection(Factory factory, std::string_view path, Options options = {})
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>>;
+
+  /// Listens on a host, as `start_server` does and with its errors; every connection gets
+  /// a protocol of its own. An error of the factory goes to the exception handler and
+  /// ends that connection only.
+  template <class Factory, class Options = ServerOptions>
+  Coroutine<Server> create_server(Factory factory, std::string_view host, int port,
+                                  Options options = {});
+  /// The same on several hosts.
+  template <class Factory, class Options = ServerOptions>
+  Coroutine<Server> create_server(Factory factory, std::vector<std::string> hosts, int port,
+                                  Options options = {});
+  /// The same on a bound stream socket, which the server takes over.
+  template <class Factory, class Options = ServerOptions>
+  Coroutine<Server> create_server(Factory factory, Socket socket, Options options = {});
+  /// The same on the path of a unix socket, as `start_unix_server` does.
+  template <class Factory, class Options = UnixServerOptions>
+  Coroutine<Server> create_unix_server(Factory factory, std::string_view path,
+                                       Options options = {});
+
+  /// Reads a pipe, FIFO, socket or character device. Takes the descriptor over, makes it
+  /// non-blocking and closes it at its end. ValueError for other kinds of files; the
+  /// descriptor then stays the caller's.
+  template <class Factory>
+  auto connect_read_pipe(Factory factory, native_file fd,
+                         std::source_location source = std::source_location::current())
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, ReadTransport>>;
+  /// Writes to such a file; notices when the other end of a pipe closes, which closes the
+  /// transport, with EPIPE when bytes were left to be written.
+  template <class Factory>
+  auto connect_write_pipe(Factory factory, native_file fd,
+                          std::source_location source = std::source_location::current())
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, WriteTransport>>;
+
+  /// Sends `count` bytes of `file` from `offset` on, or all that follow, behind what was
+  /// written to the transport before; the number of bytes. In the kernel where it can,
+  /// else in blocks that a thread reads. Meanwhile nothing is handed to the protocol, and
+  /// `write` is a RuntimeError; so is this on a transport that is closing, cannot write,
+  /// or sends a file already. The file's position is behind what was sent afterwards.
+  Coroutine<std::size_t> sendfile(WriteTransport& transport, native_file file,
+                                  std::int64_t offset = 0, std::optional<std::size_t> count = {});
+  /// The same; without `options.fallback` it is a SendfileNotAvailableError when the
+  /// kernel cannot.
+  Coroutine<std::size_t> sendfile(WriteTransport& transport, native_file file, std::int64_t offset,
+                                  std::optional<std::size_t> count, const SendfileOptions& options);
+
+  /// Opens a socket for datagrams, bound to `local`, connected to `remote`, and gives it
+  /// to the protocol that `factory()` makes, as a `std::unique_ptr` or `shared_ptr`; see
+  /// net/datagram.hpp. Done once `connection_made` was called. ValueError when neither
+  /// addresses nor options tell the family, or they contradict one another;
+  /// `std::system_error` as "bind 127.0.0.1:53: Permission denied".
+  /// (`Where` and `Options` are never given: they let the types be incomplete here.)
+  template <class Factory, class Where = std::optional<Address>, class Options = DatagramOptions>
+  auto create_datagram_endpoint(Factory factory, std::type_identity_t<Where> local,
+                                std::type_identity_t<Where> remote = {},
+                                std::type_identity_t<Options> options = {})
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, DatagramTransport>>;
 
   // Executors (executor/executor.hpp) -----------------------------------------------
 

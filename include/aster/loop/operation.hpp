@@ -66,6 +66,10 @@ class Operation {
     recv_from,
     /// As `send`, to `address`: for datagrams.
     send_to,
+    /// As `recv`, from what may be no socket: a pipe, a terminal.
+    read,
+    /// As `send`, to what may be no socket. Never raises SIGPIPE.
+    write,
   };
 
   using Complete = void (*)(Operation&) noexcept;
@@ -86,6 +90,10 @@ class Operation {
 
   // The back end's own while pending.
   bool pending = false;
+
+  /// `poll_in`, `poll_out`: false when the owner can do with being told too early, which
+  /// saves a system call.
+  bool is_exact = true;
 
   // The outcome, written by the back end.
   /// `recv` without `data`: `lent` outlives `complete`, until what that has woken has

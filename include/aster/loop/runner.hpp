@@ -17,6 +17,10 @@
 
 namespace aster::inline v0 {
 
+namespace detail {
+class WorkerTeam;
+}
+
 /// Makes a loop: from a function or a lambda without captures that gives a
 /// `std::shared_ptr` or `std::unique_ptr` to an `EventLoop`.
 class LoopFactory {
@@ -110,6 +114,7 @@ class ASTER_API Runner {
   void close();
 
  private:
+  friend class detail::WorkerTeam;
   void check(const char* call) const;
   void run_task(detail::FutureBase& task);
 

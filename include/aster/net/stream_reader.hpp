@@ -4,6 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
 #include <aster/coro/promise.hpp>
+#include <aster/net/transport.hpp>
 #include <aster/task/future.hpp>
 
 #include <coroutine>
@@ -72,6 +73,12 @@ class ASTER_API ReaderState {
   [[nodiscard]] bool has_eof() const noexcept { return eof_; }
   [[nodiscard]] const std::exception_ptr& error() const noexcept { return error_; }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
+  /// For a reader that is filled by hand: what fills it, to be held back while more than
+  /// twice the limit is buffered. RuntimeError for the reader of a stream.
+  virtual void set_transport(TransportRef<ReadTransport> transport);
+  /// It was fed by hand.
+  virtual void fed() noexcept {}
+
   /// Whether a drain of the same connection has nothing to wait for or to throw.
   [[nodiscard]] bool is_calm() const noexcept { return calm_; }
 
@@ -325,6 +332,9 @@ class ASTER_API StreamReader {
   /// The error of the connection; null when there is none.
   [[nodiscard]] std::exception_ptr exception() const noexcept { return state_->error(); }
 
+  /// What fills it by hand: paused while more than twice the limit is buffered, resumed
+  /// when a read wants more. RuntimeError for the reader of a stream.
+  void set_transport(ReadTransport& transport);
   /// Adds bytes by hand. RuntimeError after `feed_eof`.
   void feed_data(std::string_view data);
   /// Ends the stream by hand.

@@ -7,6 +7,7 @@
 #include <aster/io/address.hpp>
 #include <aster/io/socket.hpp>
 #include <aster/net/stream_reader.hpp>
+#include <aster/net/transport.hpp>
 #include <aster/task/future.hpp>
 
 #include <coroutine>
@@ -151,8 +152,8 @@ class ASTER_API StreamWriter {
   /// Ends the writing half once everything is sent; the peer reads the end of the
   /// stream, and may still be read from. Nothing when called again or closing.
   void write_eof();
-  /// Whether `write_eof` works: true for TCP.
-  [[nodiscard]] bool can_write_eof() const noexcept { return true; }
+  /// Whether `write_eof` works: true for sockets and for pipes that are written to.
+  [[nodiscard]] bool can_write_eof() const noexcept;
 
   /// Closes the connection once everything is sent; returns at once.
   void close() noexcept;
@@ -183,6 +184,12 @@ class ASTER_API StreamWriter {
                                std::optional<std::size_t> low = {});
   /// How many bytes are written but not yet with the system.
   [[nodiscard]] std::size_t get_write_buffer_size() const noexcept;
+  /// The marks.
+  [[nodiscard]] WriteBufferLimits get_write_buffer_limits() const noexcept;
+
+  /// What moves the bytes, for what only transports can do. Valid while a handle on the
+  /// stream or its `ref()` is kept, or the connection is open.
+  [[nodiscard]] Transport& transport() const noexcept;
 
  private:
   friend struct detail::StreamAccess;

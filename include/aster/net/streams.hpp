@@ -2,18 +2,16 @@
 #pragma once
 
 #include <aster/base/config.hpp>
-#include <aster/base/time.hpp>
 #include <aster/coro/coroutine.hpp>
+#include <aster/io/socket.hpp>
+#include <aster/net/options.hpp>
 #include <aster/net/server.hpp>
 #include <aster/net/stream_reader.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/task/task.hpp>
 
 #include <concepts>
-#include <cstddef>
 #include <memory>
-#include <optional>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -31,27 +29,6 @@ struct Connection {
   StreamWriter writer;
 };
 
-/// Options of `open_connection`.
-struct ConnectOptions {
-  /// The reader's limit, in bytes; see StreamReader.
-  std::size_t limit = StreamReader::default_limit;
-  /// AF_INET or AF_INET6; 0: both.
-  int family = 0;
-  /// Throws all errors as an ExceptionGroup when every address fails.
-  bool all_errors = false;
-  /// The local address to connect from, numeric; empty: the system's choice.
-  std::string_view local_host = {};
-  int local_port = 0;
-  /// Happy eyeballs (RFC 8305): begins the next attempt when the one before has not
-  /// ended after this time (250 ms is usual), and takes the first that succeeds. Empty:
-  /// one attempt after the other.
-  std::optional<Delay> happy_eyeballs_delay = {};
-  /// Takes so many addresses of the first family, then one of each in turn. 0: the
-  /// resolver's order, or 1 with happy eyeballs.
-  int interleave = 0;
-  std::source_location source = std::source_location::current();
-};
-
 /// Connects to a host by TCP: the counterpart of asyncio.open_connection.
 ///
 ///     Connection c = co_await open_connection("127.0.0.1", 8080);
@@ -65,25 +42,39 @@ struct ConnectOptions {
 /// of `gai_category()`. Cancelling it closes the socket.
 [[nodiscard]] ASTER_API Coroutine<Connection> open_connection(std::string_view host, int port,
                                                               ConnectOptions options = {});
+/// A stream on a connected stream socket, which it takes over. ValueError for other
+/// kinds of sockets; then, and while the call has not been awaited, it is closed.
+[[nodiscard]] ASTER_API Coroutine<Connection> open_connection(Socket socket,
+                                                              ConnectOptions options = {});
+/// Connects to the path of a unix socket, or with a '\0' in front to a name of Linux's
+/// abstract namespace. ValueError for an empty or over-long path. While the server's
+/// backlog is full it tries again for a while, as TCP does.
+[[nodiscard]] ASTER_API Coroutine<Connection> open_unix_connection(std::string_view path,
+                                                                   UnixConnectOptions options = {});
 
-/// Options of `start_server`.
-struct ServerOptions {
-  /// The readers' limit, in bytes; see StreamReader.
-  std::size_t limit = StreamReader::default_limit;
-  /// AF_INET or AF_INET6; 0: both.
-  int family = 0;
-  /// How many connections may wait to be accepted.
-  int backlog = 100;
-  /// Allows to bind an address that was in use a moment ago.
-  bool reuse_address = true;
-  /// Allows several servers on one address; the system spreads connections.
-  bool reuse_port = false;
-  /// Sets SO_KEEPALIVE on the listening sockets.
-  bool keep_alive = false;
-  /// False: listens only once `Server::start_serving` or `serve_forever` is called.
-  bool start_serving = true;
-  std::source_location source = std::source_location::current();
+/// A pipe that is read from.
+struct ReadPipe {
+  /// From its parts.
+  ReadPipe(StreamReader r, TransportRef<ReadTransport> t) noexcept
+      : reader(std::move(r)), transport(std::move(t)) {}
+  StreamReader reader;
+  TransportRef<ReadTransport> transport;  ///< To close it before its end.
 };
+
+/// Reads a pipe, FIFO, terminal or other character device, or a socket: the counterpart
+/// of `loop.connect_read_pipe` with a StreamReaderProtocol.
+///
+///     ReadPipe input = co_await open_read_pipe(STDIN_FILENO);
+///     std::string line = co_await input.reader.readline();
+///
+/// Takes the descriptor over, makes it non-blocking and closes it at the end of the
+/// stream. ValueError for other kinds of files; the descriptor then stays the caller's.
+[[nodiscard]] ASTER_API Coroutine<ReadPipe> open_read_pipe(native_file fd,
+                                                           PipeOptions options = {});
+/// Writes to such a file. When its reader goes, the stream closes; with bytes that are
+/// not yet written, `drain` throws EPIPE.
+[[nodiscard]] ASTER_API Coroutine<StreamWriter> open_write_pipe(native_file fd,
+                                                                PipeOptions options = {});
 
 namespace detail {
 
@@ -123,6 +114,17 @@ class TypedClientHandler final : public ClientHandler {
                                                        std::vector<std::string> hosts, int port,
                                                        ServerOptions options);
 
+[[nodiscard]] ASTER_API Coroutine<Server> start_server(std::shared_ptr<ClientHandler> handler,
+                                                       Socket socket, ServerOptions options);
+[[nodiscard]] ASTER_API Coroutine<Server> start_unix_server(std::shared_ptr<ClientHandler> handler,
+                                                            std::string path,
+                                                            UnixServerOptions options);
+
+template <class F>
+[[nodiscard]] std::shared_ptr<ClientHandler> client_handler(F&& callback) {
+  return std::make_shared<TypedClientHandler<std::decay_t<F>>>(std::forward<F>(callback));
+}
+
 }  // namespace detail
 
 /// Listens on a host and calls `callback(reader, writer)` for every connection: the
@@ -143,9 +145,8 @@ template <class F>
                                              ServerOptions options = {}) {
   std::vector<std::string> hosts;
   hosts.emplace_back(host);
-  return detail::start_server(
-      std::make_shared<detail::TypedClientHandler<std::decay_t<F>>>(std::forward<F>(callback)),
-      std::move(hosts), port, options);
+  return detail::start_server(detail::client_handler(std::forward<F>(callback)), std::move(hosts),
+                              port, options);
 }
 
 /// The same on several hosts.
@@ -153,9 +154,28 @@ template <class F>
   requires(std::invocable<std::decay_t<F>&, StreamReader, StreamWriter>)
 [[nodiscard]] Coroutine<Server> start_server(F&& callback, std::vector<std::string> hosts, int port,
                                              ServerOptions options = {}) {
-  return detail::start_server(
-      std::make_shared<detail::TypedClientHandler<std::decay_t<F>>>(std::forward<F>(callback)),
-      std::move(hosts), port, options);
+  return detail::start_server(detail::client_handler(std::forward<F>(callback)), std::move(hosts),
+                              port, options);
+}
+
+/// The same on a bound stream socket, which the server takes over.
+template <class F>
+  requires(std::invocable<std::decay_t<F>&, StreamReader, StreamWriter>)
+[[nodiscard]] Coroutine<Server> start_server(F&& callback, Socket socket,
+                                             ServerOptions options = {}) {
+  return detail::start_server(detail::client_handler(std::forward<F>(callback)), std::move(socket),
+                              options);
+}
+
+/// The same on the path of a unix socket: the counterpart of asyncio.start_unix_server.
+/// A file that a dead server has left at `path` is removed; a path in use, by a server
+/// that lives or a file of another kind, is an EADDRINUSE. Closing removes the file.
+template <class F>
+  requires(std::invocable<std::decay_t<F>&, StreamReader, StreamWriter>)
+[[nodiscard]] Coroutine<Server> start_unix_server(F&& callback, std::string_view path,
+                                                  UnixServerOptions options = {}) {
+  return detail::start_unix_server(detail::client_handler(std::forward<F>(callback)),
+                                   std::string(path), options);
 }
 
 }  // namespace aster::inline v0

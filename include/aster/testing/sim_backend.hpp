@@ -28,6 +28,12 @@ struct SimOptions {
   std::size_t capacity = std::size_t{64} * 1024;
   /// When not 0 every receive and send moves a random 1 to `max_chunk` bytes.
   std::size_t max_chunk = 0;
+  /// How many datagrams of a hundred are lost …
+  unsigned loss_percent = 0;
+  /// … arrive twice …
+  unsigned duplicates_percent = 0;
+  /// … and are overtaken by later ones.
+  unsigned reorder_percent = 0;
   /// Random order of what one poll delivers; else the order in which it became ready.
   bool shuffle = true;
   /// Operations `submit` may end at once between two polls; 0: none ever does.
@@ -43,8 +49,8 @@ struct SimOptions {
 };
 
 /// What can be made to fail by `SimBackend::fail_next`. The first six are the
-/// kinds of `Operation`; `recv` covers `recv_from`, `send` covers `send_to` and
-/// `send_now` as well.
+/// kinds of `Operation`; `recv` covers `recv_from`, `recv_from_now` and `read`, `send`
+/// covers `send_to`, `write`, `send_now` and `send_to_now` as well.
 enum class SimCall : std::uint8_t {
   accept,
   connect,
@@ -74,10 +80,17 @@ struct SimLedger {
   friend bool operator==(const SimLedger&, const SimLedger&) = default;
 };
 
+/// A pipe of a simulated system; whoever takes the descriptors closes them.
+struct SimPipe {
+  native_socket read_end;
+  native_socket write_end;
+};
+
 /// A whole system in memory for one loop: a clock that jumps to the next event
-/// instead of waiting, and a TCP network (IPv4 and IPv6) that keeps Linux's
-/// rules. `SimLoop` runs on one; use it directly to test what stands on
-/// `IoBackend`, and to make the network misbehave.
+/// instead of waiting, a network with TCP and UDP (IPv4 and IPv6) that keeps Linux's
+/// rules, unix stream sockets and pipes. The path of a unix socket is a name without a
+/// file: it is free again once the socket is closed. `SimLoop` runs on one; use it directly to
+/// test what stands on `IoBackend`, and to make the network misbehave.
 ///
 ///     SimBackend sim({.seed = 7, .latency = 5ms, .max_chunk = 3});
 ///     sim.fail_next(SimCall::accept, EMFILE, 2);
@@ -128,6 +141,9 @@ class ASTER_API SimBackend final : public IoBackend {
   /// Connects to `address` (port 0: to any port there) never complete.
   void add_black_hole(const Address& address);
 
+  /// A new pipe.
+  [[nodiscard]] SimPipe open_pipe();
+
   // Faults ---------------------------------------------------------------------
 
   /// The next `times` such calls fail with `error`. A scripted accept fails when
@@ -156,6 +172,7 @@ class ASTER_API SimBackend final : public IoBackend {
   // IoBackend --------------------------------------------------------------------
 
   [[nodiscard]] std::string_view name() const noexcept override;
+  [[nodiscard]] bool is_system() const noexcept override { return false; }
   [[nodiscard]] TimePoint now() noexcept override;
   void poll(Duration timeout) noexcept override;
   [[nodiscard]] bool is_watching() const noexcept override;
@@ -179,6 +196,10 @@ class ASTER_API SimBackend final : public IoBackend {
   std::int64_t send_now(native_socket fd, const char* data, std::size_t size) noexcept override;
   std::int64_t send_now(native_socket fd,
                         std::span<const std::string_view> pieces) noexcept override;
+  std::int64_t send_to_now(native_socket fd, std::string_view data, const void* address,
+                           std::uint32_t address_size) noexcept override;
+  std::int64_t recv_from_now(native_socket fd, std::span<char> buffer, void* peer,
+                             std::uint32_t& peer_size) noexcept override;
   int shutdown_write(native_socket fd) noexcept override;
   void abandon_after_fork() noexcept override;
 

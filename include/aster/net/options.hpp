@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/config.hpp>
+#include <aster/base/time.hpp>
+#include <aster/net/stream_reader.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <source_location>
+#include <string_view>
+
+/// The options of what connects and serves, alike for streams and for protocols.
+namespace aster::inline v0 {
+
+/// Options of `open_connection` and `EventLoop::create_connection`.
+struct ConnectOptions {
+  /// Streams: the reader's limit, in bytes; see StreamReader.
+  std::size_t limit = StreamReader::default_limit;
+  /// AF_INET or AF_INET6; 0: both.
+  int family = 0;
+  /// Throws all errors as an ExceptionGroup when every address fails.
+  bool all_errors = false;
+  /// The local address to connect from, numeric; empty: the system's choice.
+  std::string_view local_host = {};
+  int local_port = 0;
+  /// Happy eyeballs (RFC 8305): begins the next attempt when the one before has not
+  /// ended after this time (250 ms is usual), and takes the first that succeeds. Empty:
+  /// one attempt after the other.
+  std::optional<Delay> happy_eyeballs_delay = {};
+  /// Takes so many addresses of the first family, then one of each in turn. 0: the
+  /// resolver's order, or 1 with happy eyeballs.
+  int interleave = 0;
+  std::source_location source = std::source_location::current();
+};
+
+/// Options of `start_server` and `EventLoop::create_server`.
+struct ServerOptions {
+  /// Streams: the readers' limit, in bytes; see StreamReader.
+  std::size_t limit = StreamReader::default_limit;
+  /// AF_INET or AF_INET6; 0: both.
+  int family = 0;
+  /// How many connections may wait to be accepted.
+  int backlog = 100;
+  /// Allows to bind an address that was in use a moment ago.
+  bool reuse_address = true;
+  /// Allows several servers on one address; the system spreads connections.
+  bool reuse_port = false;
+  /// Sets SO_KEEPALIVE on the listening sockets.
+  bool keep_alive = false;
+  /// False: listens only once `Server::start_serving` or `serve_forever` is called.
+  bool start_serving = true;
+  std::source_location source = std::source_location::current();
+};
+
+/// Options of `open_unix_connection` and `EventLoop::create_unix_connection`.
+struct UnixConnectOptions {
+  /// Streams: the reader's limit, in bytes; see StreamReader.
+  std::size_t limit = StreamReader::default_limit;
+  std::source_location source = std::source_location::current();
+};
+
+/// Options of `start_unix_server` and `EventLoop::create_unix_server`.
+struct UnixServerOptions {
+  /// Streams: the readers' limit, in bytes; see StreamReader.
+  std::size_t limit = StreamReader::default_limit;
+  /// How many connections may wait to be accepted.
+  int backlog = 100;
+  /// The permissions of the socket's file, as of chmod(2), set before anybody can
+  /// connect; empty: what the umask leaves.
+  std::optional<unsigned> mode = {};
+  /// Removes the file when the server closes, unless another has taken its place.
+  bool cleanup_socket = true;
+  /// False: listens only once `Server::start_serving` or `serve_forever` is called.
+  bool start_serving = true;
+  std::source_location source = std::source_location::current();
+};
+
+/// Options of pipes.
+struct PipeOptions {
+  /// Streams: the reader's limit, in bytes; see StreamReader.
+  std::size_t limit = StreamReader::default_limit;
+  std::source_location source = std::source_location::current();
+};
+
+}  // namespace aster::inline v0

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "net/stream_transport.hpp"
+
+#include <aster/base/intrusive_list.hpp>
+#include <aster/base/state_ref.hpp>
+#include <aster/loop/event_loop.hpp>
+
+#include <utility>
+
+namespace aster::inline v0::detail {
+
+class ServerState;
+
+/// The connections, pipes and servers of a loop: holds them while they are open, ends
+/// them when the loop closes.
+class NetService final : public EventLoop::Service {
+ public:
+  explicit NetService(EventLoop& /*loop*/) noexcept {}
+  ~NetService() override = default;
+  void close() noexcept override;
+
+  /// A `Link(loop, fd, args...)` for an open descriptor, which it owns from here on,
+  /// also when this throws.
+  template <class Link, class... Args>
+  static StateRef<Link> adopt(EventLoop& loop, native_socket fd, Args&&... args) {
+    const Claim claim(loop, fd);
+    auto& service = loop.service<NetService>();
+    auto* made = new Link(loop, fd, std::forward<Args>(args)...);
+    service.take(*made, claim);
+    return StateRef<Link>(made);
+  }
+
+  IntrusiveList<ServerState> servers_;
+
+ private:
+  /// Marks a descriptor as a transport's (FD-5); closes it unless it is taken.
+  struct Claim {
+    Claim(EventLoop& loop, native_socket fd);
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+    ~Claim();
+    EventLoop& loop;
+    IoBackend& backend;
+    native_socket fd;
+    mutable bool is_taken = false;
+  };
+  void take(StreamTransport& made, const Claim& claim) noexcept;
+
+  IntrusiveList<StreamTransport> links_;
+};
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: MIT
+#include "net/stream_transport.hpp"
+
+#include "base/debug_text.hpp"
+#include "net/flow_limits.hpp"
+#include "net/net_events.hpp"
+#include "net/sendfile_wait.hpp"
+#include "net/server_state.hpp"
+
+#include <aster/base/log.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace aster::inline v0::detail {
+namespace {
+
+constexpr std::uint32_t quiet_writes_after_loss = 5;  // K-11.
+
+std::optional<Address> known(const Address& address) {
+  return address.size() > 0 ? std::optional<Address>(address) : std::nullopt;
+}
+
+}  // namespace
+
+const RunnableOps StreamTransport::EndNote::ops{
+    [](Runnable& node) {
+      // Takes the note's reference over, as finishing may drop all others.
+      const StateRef<StreamTransport> link(&static_cast<EndNote&>(node).owner);
+      link->note_queued_ = false;
+      link->finish();
+    },
+    [](Runnable& node) noexcept {
+      const StateRef<StreamTransport> link(&static_cast<EndNote&>(node).owner);
+      link->note_queued_ = false;
+    }};
+
+StreamTransport::StreamTransport(EventLoop& loop, native_socket fd, Medium medium,
+                                 const std::source_location& source, Operation::Complete on_receive)
+    : backend_(&loop.backend()),
+      fd_(fd),
+      sends_at_once_(medium == Medium::socket),
+      receive_(*this, on_receive),
+      medium_(medium),
+      scheduler_(&loop.scheduler()),
+      high_(default_high_water),
+      low_(default_high_water / 4),
+      send_(*this,
+            [](Operation& operation) noexcept {
+              static_cast<LinkOperation&>(operation).owner.sent(operation);
+            }),
+      note_(*this),
+      source_(source) {
+  scheduler_->add_reference();
+  receive_.kind = medium == Medium::socket ? Operation::Kind::recv : Operation::Kind::read;
+  receive_.fd = fd;
+  send_.kind = medium == Medium::socket ? Operation::Kind::send : Operation::Kind::write;
+  send_.fd = fd;
+}
+
+StreamTransport::~StreamTransport() {
+  ASTER_ASSERT(stage_ == Stage::lost);
+  scheduler_->release_reference();
+}
+
+// Facts ---------------------------------------------------------------------------
+
+void StreamTransport::opened() noexcept {
+  if (medium_ == Medium::socket) {
+    read_addresses();
+    const int on = 1;
+    if (local_.is_ip()) {
+      static_cast<void>(backend_->set_option(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+    }
+  }
+  log_event(*scheduler_, [this] {
+    return "connection to " + subject() + " made, from " + local_.str() + ", at " +
+           short_place(source_);
+  });
+}
+
+void StreamTransport::read_addresses() noexcept {
+  alignas(16) unsigned char bytes[128];
+  std::uint32_t size = sizeof bytes;
+  try {
+    if (backend_->peer_address(fd_, bytes, size) == 0) peer_ = Address::from_native(bytes, size);
+    size = sizeof bytes;
+    if (backend_->local_address(fd_, bytes, size) == 0) local_ = Address::from_native(bytes, size);
+  } catch (...) {  // An address that cannot be kept is as good as unknown.
+  }
+}
+
+std::optional<Address> StreamTransport::peername() const { return known(peer_); }
+std::optional<Address> StreamTransport::sockname() const { return known(local_); }
+
+SocketView StreamTransport::socket() const {
+  return medium_ == Medium::socket ? SocketView(fd_, backend_) : SocketView();
+}
+
+std::optional<native_socket> StreamTransport::pipe() const {
+  if (medium_ == Medium::socket || is_lost()) return {};
+  return fd_;
+}
+
+std::string StreamTransport::subject() const {
+  if (medium_ != Medium::socket) return "pipe " + std::to_string(receive_.fd);
+  std::string text = peer_.str();
+  // The client of a unix socket has no name of its own.
+  return text.empty() ? local_.str() : text;
+}
+
+std::string StreamTransport::str() const {
+  std::string text = "<transport";
+  if (is_lost()) {
+    text += " closed";
+  } else {
+    if (is_closing()) text += " closing";
+    text += " fd=" + std::to_string(fd_);
+    text += receive_.is_pending() ? " read=polling" : " read=idle";
+    text += send_.is_pending() ? " write=<polling" : " write=<idle";
+    text += ", bufsize=" + std::to_string(buffer_size()) + ">";
+  }
+  return text + ">";
+}
+
+void StreamTransport::warn_unclosed(const char* what) const noexcept {
+  if (!scheduler_->is_debug()) [[likely]]
+    return;
+  try {
+    log_warning(std::string("unclosed ") + what + " of a connection to " + subject() +
+                "\n  made at: " + full_place(source_));
+  } catch (const std::bad_alloc&) {
+    log_warning("unclosed connection");
+  }
+}
+
+// Sending -------------------------------------------------------------------------
+
+bool StreamTransport::ignore_write() noexcept {
+  // Once closing nothing is added, or a handler that never stops writing would keep a
+  // closed connection, and its server, for ever (asyncio still takes it).
+  if (stage_ == Stage::open) return false;
+  if (++writes_after_loss_ == quiet_writes_after_loss) {
+    log_warning("a stream is written to after its connection was closed or lost");
+  }
+  return true;
+}
+
+void StreamTransport::check_write(const char* call) const {
+  const char* why = nullptr;
+  if (eof_wanted_) why = ": Cannot call write() after write_eof()";
+  if (medium_ == Medium::read_pipe) why = ": this pipe is read from, not written to";
+  if (file_ != nullptr) why = ": unable to write; sendfile is in progress";
+  if (why != nullptr) throw RuntimeError(std::string(call) + why);
+}
+
+void StreamTransport::write(std::string_view data) {
+  if (!sends_at_once_ || data.empty()) [[unlikely]]
+    return write_slowly(data, 0);
+  const std::int64_t result = backend_->send_now(fd_, data.data(), data.size());
+  if (result != static_cast<std::int64_t>(data.size())) [[unlikely]]
+    write_slowly(data, result);
+}
+
+/// `result`: what sending it has given.
+void StreamTransport::write_slowly(std::string_view data, std::int64_t result) {
+  check_write("write");
+  if (data.empty() || ignore_write()) return;
+  if (result < 0 && result != -EAGAIN && result != -EINTR) {
+    fail_call(static_cast<int>(-result), "send");
+    return;
+  }
+  queue_rest({&data, 1}, result > 0 ? static_cast<std::size_t>(result) : 0);
+}
+
+void StreamTransport::writelines(std::span<const std::string_view> pieces) {
+  check_write("writelines");
+  std::size_t total = 0;
+  for (const std::string_view piece : pieces) total += piece.size();
+  if (total == 0 || ignore_write()) return;
+  std::size_t sent = 0;
+  if (sends_at_once_) {
+    const std::int64_t result = backend_->send_now(fd_, pieces);
+    if (result < 0 && result != -EAGAIN && result != -EINTR) {
+      fail_call(static_cast<int>(-result), "send");
+      return;
+    }
+    if (result > 0) sent = static_cast<std::size_t>(result);
+    if (sent == total) return;
+  }
+  queue_rest(pieces, sent);
+}
+
+/// Buffers what follows the first `sent` bytes of `pieces`.
+void StreamTransport::queue_rest(std::span<const std::string_view> pieces, std::size_t sent) {
+  try {
+    for (const std::string_view piece : pieces) {
+      const std::size_t skipped = std::min(sent, piece.size());
+      if (skipped < piece.size()) {
+        out_.append(piece.substr(skipped));
+        sends_at_once_ = false;
+      }
+      sent -= skipped;
+    }
+  } catch (...) {  // No memory: what the peer got so far must not be taken for all.
+    end(std::current_exception());
+    throw;
+  }
+  submit_send();
+  check_high_water();
+}
+
+void StreamTransport::submit_send() noexcept {
+  while (stage_ <= Stage::closing && !send_.is_pending() && buffer_size() > 0) {
+    if (sending_.empty()) sending_.swap(out_);
+    send_.data = sending_.data();
+    send_.size = sending_.size();
+    if (!backend_->submit(send_)) break;
+    if (send_.result < 0) {
+      fail_call(static_cast<int>(-send_.result), "send");
+      return;
+    }
+    sending_.consume(static_cast<std::size_t>(send_.result));
+  }
+  flushed_some();
+}
+
+void StreamTransport::sent(Operation& operation) noexcept {
+  if (stage_ == Stage::ending) {
+    post_end();
+    return;
+  }
+  if (operation.kind == Operation::Kind::poll_out) {  // Sendfile waits for room.
+    room_asked();
+    if (file_ != nullptr) file_->wake();
+    submit_send();  // What was written since, when it no longer waits.
+    return;
+  }
+  if (operation.result < 0) {
+    fail_call(static_cast<int>(-operation.result), "send");
+    return;
+  }
+  sending_.consume(static_cast<std::size_t>(operation.result));
+  submit_send();
+}
+
+/// `send_`, with which sendfile has waited, is for sending again.
+void StreamTransport::room_asked() noexcept {
+  send_.kind = medium_ == Medium::socket ? Operation::Kind::send : Operation::Kind::write;
+}
+
+void StreamTransport::flushed_some() noexcept {
+  if (stage_ > Stage::closing) return;
+  sends_at_once_ = buffer_size() == 0 && may_send_at_once();
+  if (paused_ && buffer_size() <= low_) {
+    paused_ = false;
+    flow_changed();
+  }
+  if (buffer_size() > 0) return;
+  if (file_ != nullptr) file_->wake();
+  if (stage_ == Stage::closing) {
+    end(nullptr);
+  } else if (eof_wanted_) {
+    end_writing();
+  }
+}
+
+void StreamTransport::check_high_water() noexcept {
+  if (paused_ || stage_ > Stage::closing || buffer_size() <= high_) return;
+  paused_ = true;
+  flow_changed();
+}
+
+void StreamTransport::set_write_buffer_limits(std::optional<std::size_t> high,
+                                              std::optional<std::size_t> low) {
+  const WriteBufferLimits limits = flow_limits(high, low);
+  low_ = limits.low;
+  high_ = limits.high;
+  check_high_water();
+}
+
+void StreamTransport::write_eof() {
+  if (medium_ == Medium::write_pipe) return close();
+  if (medium_ == Medium::read_pipe || file_ != nullptr) check_write("write_eof");
+  if (eof_wanted_ || is_closing()) return;
+  eof_wanted_ = true;
+  sends_at_once_ = false;
+  if (buffer_size() == 0) end_writing();
+}
+
+void StreamTransport::end_writing() noexcept { static_cast<void>(backend_->shutdown_write(fd_)); }
+
+// A pipe's other end ------------------------------------------------------------------
+
+void StreamTransport::watch_reader() noexcept {
+  receive_.kind = Operation::Kind::poll_in;
+  if (backend_->submit(receive_)) reader_gone();
+}
+
+void StreamTransport::reader_gone() noexcept {
+  if (stage_ == Stage::ending) post_end();  // The note waited for this.
+  if (stage_ > Stage::closing || receive_.result < 0) return;
+  if (buffer_size() > 0) {
+    fail_call(EPIPE, "write");
+  } else {
+    close();
+  }
+}
+
+// Ending ----------------------------------------------------------------------------
+
+void StreamTransport::leave_open() noexcept {
+  sends_at_once_ = false;
+  scheduler_->loop().set_transport_fd(fd_, false);  // FD-5.
+  stopped();
+}
+
+void StreamTransport::close() noexcept {
+  if (stage_ != Stage::open) return;
+  stage_ = Stage::closing;
+  leave_open();
+  if (buffer_size() == 0) {
+    end(nullptr);
+  } else if (receive_.is_pending() && medium_ != Medium::write_pipe) {
+    static_cast<void>(backend_->cancel(receive_));  // Reading stops at once (TR-2).
+  }
+}
+
+void StreamTransport::fail_call(int number, const char* call) noexcept {
+  std::exception_ptr error;
+  try {
+    error = system_error_ptr(number, std::string(call) + " " + subject());
+  } catch (...) {
+    error = std::current_exception();
+  }
+  end(std::move(error));
+}
+
+void StreamTransport::end(std::exception_ptr error) noexcept {
+  if (stage_ >= Stage::ending) return;
+  const bool was_open = stage_ == Stage::open;
+  stage_ = Stage::ending;
+  lost_error_ = std::move(error);
+  if (was_open) leave_open();
+  if (file_ != nullptr) file_->wake();
+  post_end();
+}
+
+void StreamTransport::post_end() noexcept {
+  if (std::exchange(note_queued_, true)) return;
+  add_reference();
+  scheduler_->post(note_);
+}
+
+void StreamTransport::finish() {
+  if (stage_ == Stage::lost) return;
+  // What the kernel still owns must come back first; its completion queues the
+  // note again.
+  bool in_flight = false;
+  for (LinkOperation* operation : {&receive_, &send_}) {
+    if (operation->is_pending() && !backend_->cancel(*operation)) in_flight = true;
+  }
+  if (in_flight) return;
+  struct Last {  // Whatever `ending` throws.
+    StreamTransport& link;
+    ~Last() { link.become_lost(); }
+  } last{*this};
+  ending();
+}
+
+void StreamTransport::become_lost() noexcept {
+  log_event(*scheduler_, [this] {
+    const std::string text = "connection to " + subject() + " lost";
+    return lost_error_ != nullptr ? text + ": " + describe(lost_error_) : text;
+  });
+  const bool was_open = stage_ == Stage::open;
+  stage_ = Stage::lost;
+  const auto self = StateRef<StreamTransport>::share(*this);
+  if (was_open) leave_open();
+  static_cast<void>(backend_->close_socket(fd_));
+  backend_ = nullptr;
+  fd_ = static_cast<native_socket>(-1);
+  sending_.clear();
+  out_.clear();
+  paused_ = false;
+  lost();
+  if (file_ != nullptr) file_->wake();
+  if (ServerState* server = std::exchange(server_, nullptr)) {
+    server->connection_lost(*this);
+    server->release_reference();
+  }
+  if (is_linked()) {
+    unlink();
+    release_reference();  // The loop's.
+  }
+}
+
+void StreamTransport::tear_down() noexcept {
+  if (stage_ == Stage::open) warn_unclosed("transport");
+  for (LinkOperation* operation : {&receive_, &send_}) {
+    if (operation->is_pending()) backend_->reclaim(*operation);
+  }
+  become_lost();
+}
+
+void StreamTransport::attach(ServerState& server) {
+  server.connection_made(*this);  // May throw; it is nobody's then.
+  server_ = &server;
+  server.add_reference();
+}
+
+}  // namespace aster::inline v0::detail

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <aster/base/buffer.hpp>
+#include <aster/base/intrusive_list.hpp>
+#include <aster/base/state_ref.hpp>
+#include <aster/io/address.hpp>
+#include <aster/loop/event_loop.hpp>
+#include <aster/loop/operation.hpp>
+#include <aster/net/transport.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace aster::inline v0::detail {
+
+class SendfileWait;
+class ServerState;
+
+/// What a transport's descriptor is.
+enum class Medium : std::uint8_t { socket, read_pipe, write_pipe };
+
+/// The sending half of a connection or pipe, and its life, which streams and protocols
+/// share; what becomes of received bytes is the derived class's.
+///
+/// Its life: open; closing (no more reads, what is written is flushed); ending
+/// (nothing to flush: a note is queued); lost (descriptor closed, waiters woken,
+/// the loop's reference gone). The descriptor is closed in that queued note only,
+/// once no operation is in flight, never inside a call of the user's.
+class StreamTransport : public Transport, public ListNode {
+ public:
+  /// Gives up its reference on the scheduler; it must be lost.
+  ~StreamTransport() override;
+
+  void add_reference() noexcept { retain(); }
+  void release_reference() noexcept { release(); }
+
+  // BaseTransport ----------------------------------------------------------------
+
+  void close() noexcept final;
+  [[nodiscard]] bool is_closing() const noexcept final { return stage_ != Stage::open; }
+  [[nodiscard]] std::optional<Address> peername() const final;
+  [[nodiscard]] std::optional<Address> sockname() const final;
+  [[nodiscard]] SocketView socket() const final;
+  [[nodiscard]] std::optional<native_socket> pipe() const final;
+  [[nodiscard]] std::string str() const final;
+
+  // WriteTransport ---------------------------------------------------------------
+
+  void write(std::string_view data) final;
+  void writelines(std::span<const std::string_view> pieces) final;
+  void write_eof() final;
+  [[nodiscard]] bool can_write_eof() const noexcept final { return medium_ != Medium::read_pipe; }
+  void abort() noexcept final { end(nullptr); }
+  [[nodiscard]] std::size_t get_write_buffer_size() const noexcept final { return buffer_size(); }
+  [[nodiscard]] WriteBufferLimits get_write_buffer_limits() const noexcept final {
+    return {low_, high_};
+  }
+  void set_write_buffer_limits(std::optional<std::size_t> high,
+                               std::optional<std::size_t> low) final;
+
+  // For streams, servers and the loop ----------------------------------------------
+
+  [[nodiscard]] bool is_lost() const noexcept { return stage_ == Stage::lost; }
+  [[nodiscard]] bool is_paused() const noexcept { return paused_; }
+  [[nodiscard]] const std::exception_ptr& lost_error() const noexcept { return lost_error_; }
+  [[nodiscard]] std::size_t buffer_size() const noexcept { return sending_.size() + out_.size(); }
+  [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
+  /// The other end in one word, for reports: "127.0.0.1:80", "pipe 7".
+  [[nodiscard]] std::string subject() const;
+  /// A warning of debug mode: "unclosed <what> of a connection to 127.0.0.1:80" (DBG-9).
+  void warn_unclosed(const char* what) const noexcept;
+
+  /// The server that accepted it; told when it is lost. Throws only `std::bad_alloc`,
+  /// and has no effect then.
+  void attach(ServerState& server);
+  /// Its place in its server's list of connections.
+  std::size_t server_index = 0;
+
+  /// The connection is there: notes its addresses and what is to be done once.
+  void opened() noexcept;
+  /// A pipe that is written to: asks to be told when its reader goes (TR-27).
+  void watch_reader() noexcept;
+  /// The loop closes: everything ends here and now.
+  void tear_down() noexcept;
+
+ protected:
+  enum class Stage : std::uint8_t { open, closing, ending, lost };
+
+  struct LinkOperation : Operation {
+    LinkOperation(StreamTransport& link, Complete on_complete) noexcept
+        : Operation(on_complete), owner(link) {}
+    StreamTransport& owner;
+  };
+
+  /// `on_receive` is told when `receive_` is over.
+  StreamTransport(EventLoop& loop, native_socket fd, Medium medium,
+                  const std::source_location& source, Operation::Complete on_receive);
+
+  void retain() noexcept override = 0;
+  void release() noexcept override = 0;
+
+  // What the derived classes add ------------------------------------------------------
+
+  /// It is not open any longer: nothing is read from here on.
+  virtual void stopped() noexcept = 0;
+  /// `is_paused` has changed.
+  virtual void flow_changed() noexcept = 0;
+  /// The last thing before the descriptor is closed; from a note, so this may call users.
+  virtual void ending() {}
+  /// Everything is over: wakes who waits.
+  virtual void lost() noexcept = 0;
+
+  /// Stops everything and queues the note; `error` is what the waiters get.
+  void end(std::exception_ptr error) noexcept;
+  void post_end() noexcept;
+  void fail_call(int number, const char* call) noexcept;
+  void reader_gone() noexcept;
+
+  IoBackend* backend_;  // Null once lost.
+  native_socket fd_;
+  Stage stage_ = Stage::open;
+  bool paused_ = false;      // Writers are to wait.
+  bool sends_at_once_;       // Open, write_eof not called, and nothing is buffered.
+  bool eof_wanted_ = false;  // write_eof was called.
+  LinkOperation receive_;
+  bool note_queued_ = false;
+  Medium medium_;
+
+ private:
+  friend class SendfileWait;
+
+  /// The queued note that finishes the connection; counted while it is queued.
+  struct EndNote final : Runnable {
+    explicit EndNote(StreamTransport& link) noexcept : Runnable(&ops), owner(link) {}
+    static const RunnableOps ops;
+    StreamTransport& owner;
+  };
+
+  void check_write(const char* call) const;
+  [[nodiscard]] bool may_send_at_once() const noexcept {
+    return stage_ == Stage::open && medium_ == Medium::socket && !eof_wanted_ && file_ == nullptr;
+  }
+  void read_addresses() noexcept;
+  void sent(Operation& operation) noexcept;
+  void room_asked() noexcept;
+  void submit_send() noexcept;
+  void flushed_some() noexcept;
+  void end_writing() noexcept;
+  void check_high_water() noexcept;
+  void write_slowly(std::string_view data, std::int64_t result);
+  [[nodiscard]] bool ignore_write() noexcept;
+  void queue_rest(std::span<const std::string_view> pieces, std::size_t sent);
+  void leave_open() noexcept;
+  void finish();
+  void become_lost() noexcept;
+
+  std::uint32_t writes_after_loss_ = 0;
+
+ protected:
+  Scheduler* scheduler_;
+
+ private:
+  std::size_t high_;
+  std::size_t low_;
+  LinkOperation send_;
+  EndNote note_;
+  // Written, not yet sent: first `sending_`, then `out_`. While the send operation is
+  // pending the system may read `sending_` at any time, so nothing is added to it.
+  Buffer sending_;
+  Buffer out_;
+  std::exception_ptr lost_error_;
+  SendfileWait* file_ = nullptr;   // A file is being sent.
+  ServerState* server_ = nullptr;  // Counted.
+  Address peer_;
+  Address local_;
+
+ protected:
+  std::source_location source_;  // The call that made it, or its server.
+};
+
+}  // namespace aster::inline v0::detail

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// An echo server on Boost.Asio. Prints its port, then serves until it is killed.
+// Servers on Boost.Asio. Prints its port, then serves until it is killed.
 //
-//   echo_asio [coroutines|callbacks]
+//   echo_asio [coroutines | callbacks | udp | sink | unix PATH]
 //
-// Both use the concrete executor and a context for one thread: its fast forms.
+// Coroutines, but for `callbacks`; all use the concrete executor and a context for one
+// thread: its fast forms.
 #include <utility>  // Boost 1.74 uses it without including it.
 
 #include <boost/asio/awaitable.hpp>
@@ -12,6 +13,8 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
@@ -25,6 +28,8 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+using asio::ip::udp;
+using Local = asio::local::stream_protocol;
 using boost::system::error_code;
 
 using Executor = asio::io_context::executor_type;
@@ -37,12 +42,16 @@ constexpr std::size_t buffer_size = 65536;
 
 // Coroutines ---------------------------------------------------------------------------
 
-Awaitable echo(Socket socket) {
+enum class Reply { echo, nothing };
+
+template <class AnySocket>
+Awaitable answer(AnySocket socket, Reply reply) {
   const auto buffer = std::make_unique_for_overwrite<char[]>(buffer_size);
   try {
     while (true) {
       const std::size_t size =
           co_await socket.async_read_some(asio::buffer(buffer.get(), buffer_size), use_awaitable);
+      if (reply == Reply::nothing) continue;
       co_await asio::async_write(socket, asio::buffer(buffer.get(), size), use_awaitable);
     }
   } catch (const std::exception&) {
@@ -50,11 +59,32 @@ Awaitable echo(Socket socket) {
   }
 }
 
-Awaitable serve(Acceptor& acceptor) {
+Awaitable serve(Acceptor& acceptor, Reply reply) {
   while (true) {
     Socket socket = co_await acceptor.async_accept(use_awaitable);
     socket.set_option(tcp::no_delay(true));
-    asio::co_spawn(acceptor.get_executor(), echo(std::move(socket)), asio::detached);
+    asio::co_spawn(acceptor.get_executor(), answer(std::move(socket), reply), asio::detached);
+  }
+}
+
+using LocalAcceptor = asio::basic_socket_acceptor<Local, Executor>;
+
+Awaitable serve_local(LocalAcceptor& acceptor) {
+  while (true) {
+    auto socket = co_await acceptor.async_accept(use_awaitable);
+    asio::co_spawn(acceptor.get_executor(), answer(std::move(socket), Reply::echo), asio::detached);
+  }
+}
+
+using DatagramSocket = asio::basic_datagram_socket<udp, Executor>;
+
+Awaitable serve_datagrams(DatagramSocket& socket) {
+  const auto buffer = std::make_unique_for_overwrite<char[]>(buffer_size);
+  while (true) {
+    udp::endpoint from;
+    const std::size_t size = co_await socket.async_receive_from(
+        asio::buffer(buffer.get(), buffer_size), from, use_awaitable);
+    co_await socket.async_send_to(asio::buffer(buffer.get(), size), from, use_awaitable);
   }
 }
 
@@ -93,18 +123,40 @@ void accept_next(Acceptor& acceptor) {
   });
 }
 
+void print_port(int port) {
+  std::printf("%d\n", port);
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  const std::string_view mode = argc > 1 ? argv[1] : "coroutines";
   asio::io_context context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
-  Acceptor acceptor(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  const Executor executor = context.get_executor();
+  const asio::ip::address_v4 loopback = asio::ip::address_v4::loopback();
+  if (mode == "udp") {
+    DatagramSocket socket(executor, udp::endpoint(loopback, 0));
+    print_port(socket.local_endpoint().port());
+    asio::co_spawn(executor, serve_datagrams(socket), asio::detached);
+    context.run();
+    return 0;
+  }
+  if (mode == "unix" && argc > 2) {
+    LocalAcceptor acceptor(executor, Local::endpoint(argv[2]));
+    print_port(0);
+    asio::co_spawn(executor, serve_local(acceptor), asio::detached);
+    context.run();
+    return 0;
+  }
+  Acceptor acceptor(executor, tcp::endpoint(loopback, 0));
   acceptor.listen(1024);
-  std::printf("%d\n", static_cast<int>(acceptor.local_endpoint().port()));
-  std::fflush(stdout);
-  if (argc > 1 && std::string_view(argv[1]) == "callbacks") {
+  print_port(acceptor.local_endpoint().port());
+  if (mode == "callbacks") {
     accept_next(acceptor);
   } else {
-    asio::co_spawn(context.get_executor(), serve(acceptor), asio::detached);
+    const Reply reply = mode == "sink" ? Reply::nothing : Reply::echo;
+    asio::co_spawn(executor, serve(acceptor, reply), asio::detached);
   }
   context.run();
 }

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Loads an echo server: one thread, a closed loop on each connection (a message is sent
-// when the last one has come back), every byte that comes back compared. Prints one line
-// of JSON with requests per second, round-trip times, and the CPU time that the server
-// spent for each request.
+// Loads a server: one thread, a closed loop on each connection. Prints one line of JSON
+// with requests per second, round-trip times, and the CPU time that the server spent for
+// each request.
 //
-//   echo_load -P PORT [-c CONNECTIONS] [-s SIZE] [-d SECONDS] [-n REQUESTS]
-//             [-p SERVER_PID] [-C CPU] [-S]
+//   echo_load -P PORT | -x PATH [-m MODE] [-c CONNECTIONS] [-s SIZE] [-d SECONDS]
+//             [-n REQUESTS] [-p SERVER_PID] [-C CPU] [-S]
 //
-// It ends after -d seconds or -n requests, whichever is first. By default it polls and
-// never sleeps, so that no server pays, inside its `send`, for waking it; -S sleeps.
+// What one request is depends on the mode:
+//   echo   a message is sent, and comes back; every byte is compared (the default)
+//   udp    the same with datagrams
+//   churn  a connection of its own for each message: connect, echo, reset
+//   sink   SIZE bytes are sent, and nothing comes back
+//   file   the message's number is sent, SIZE bytes of any content come back
+//
+// -x: the server is at a unix socket. It ends after -d seconds or -n requests, whichever
+// is first. By default it polls and never sleeps, so that no server pays, inside its
+// `send`, for waking it; -S sleeps.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -23,6 +30,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +43,9 @@ enum {
 static const double seconds_max = 60;
 static const double warm_up_seconds = 0.1;
 
+enum mode { MODE_ECHO, MODE_UDP, MODE_CHURN, MODE_SINK, MODE_FILE };
+static const char* const mode_names[] = {"echo", "udp", "churn", "sink", "file"};
+
 struct connection {
   int fd;
   bool waits_to_write;
@@ -46,6 +57,8 @@ struct connection {
 
 static struct {
   int port;
+  const char* path;
+  enum mode mode;
   int connections;
   size_t size;
   double seconds;
@@ -133,10 +146,11 @@ static void wait_to_write(struct connection* connection, bool wait) {
 }
 
 static void send_more(struct connection* connection) {
+  const size_t size = options.mode == MODE_FILE ? STAMP_SIZE : options.size;
   memcpy(message, &connection->number, STAMP_SIZE);
-  while (connection->sent < options.size) {
-    const ssize_t sent = send(connection->fd, message + connection->sent,
-                              options.size - connection->sent, MSG_NOSIGNAL);
+  while (connection->sent < size) {
+    const ssize_t sent =
+        send(connection->fd, message + connection->sent, size - connection->sent, MSG_NOSIGNAL);
     if (sent < 0) {
       if (errno != EAGAIN) fail("send");
       wait_to_write(connection, true);
@@ -144,7 +158,8 @@ static void send_more(struct connection* connection) {
     }
     connection->sent += (size_t)sent;
   }
-  wait_to_write(connection, false);
+  // A sink answers nothing: it is its socket that says when there is room for more.
+  wait_to_write(connection, options.mode == MODE_SINK);
 }
 
 static void send_next(struct connection* connection, uint64_t time) {
@@ -164,7 +179,8 @@ static bool receive(struct connection* connection) {
   if (received <= 0) fail("connection lost");
   memcpy(message, &connection->number, STAMP_SIZE);
   if ((size_t)received > missing ||
-      memcmp(incoming, message + connection->received, (size_t)received) != 0) {
+      (options.mode != MODE_FILE &&
+       memcmp(incoming, message + connection->received, (size_t)received) != 0)) {
     fprintf(stderr, "echo_load: what came back is not what was sent\n");
     exit(1);
   }
@@ -172,24 +188,56 @@ static bool receive(struct connection* connection) {
   return connection->received == options.size;
 }
 
+static void connect_to_server(int fd) {
+  struct sockaddr_in inet = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)options.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_un local = {.sun_family = AF_UNIX};
+  const struct sockaddr* address = (struct sockaddr*)&inet;
+  socklen_t size = sizeof inet;
+  if (options.path != NULL) {
+    strncpy(local.sun_path, options.path, sizeof local.sun_path - 1);
+    address = (struct sockaddr*)&local;
+    size = sizeof local;
+  }
+  if (connect(fd, address, size) < 0) fail("connect");
+}
+
 static void open_connection(struct connection* connection) {
-  struct sockaddr_in address = {.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)options.port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   const int on = 1;
   // Closing resets, so that no thousands of sockets linger in TIME_WAIT.
   const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-  connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int type = options.mode == MODE_UDP ? SOCK_DGRAM : SOCK_STREAM;
+  connection->fd = socket(options.path != NULL ? AF_UNIX : AF_INET, type | SOCK_CLOEXEC, 0);
   if (connection->fd < 0) fail("socket");
-  if (connect(connection->fd, (struct sockaddr*)&address, sizeof address) < 0) fail("connect");
-  setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  connect_to_server(connection->fd);
+  if (options.path == NULL && type == SOCK_STREAM) {
+    setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  }
   fcntl(connection->fd, F_SETFL, O_NONBLOCK);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0) fail("epoll_ctl");
+  connection->waits_to_write = false;
 }
 
 // The run ----------------------------------------------------------------------------------
+
+// What has happened to a connection; true when that ended a request.
+static bool progress(struct connection* connection, uint32_t events) {
+  if ((events & EPOLLOUT) != 0) send_more(connection);
+  if (options.mode == MODE_SINK) return connection->sent == options.size;
+  return (events & ~(uint32_t)EPOLLOUT) != 0 && receive(connection);
+}
+
+static void begin_next(struct connection* connection, uint64_t time) {
+  if (options.mode == MODE_CHURN) {
+    close(connection->fd);
+    time = now();
+    open_connection(connection);
+  }
+  send_next(connection, time);
+}
 
 static void run(struct connection* connections) {
   struct epoll_event events[EVENT_MAX];
@@ -217,30 +265,45 @@ static void run(struct connection* connections) {
     if (time >= end || done >= options.requests) break;
     for (int i = 0; i < count; ++i) {
       struct connection* connection = events[i].data.ptr;
-      if ((events[i].events & EPOLLOUT) != 0) send_more(connection);
-      if ((events[i].events & ~(uint32_t)EPOLLOUT) == 0 || !receive(connection)) continue;
+      if (!progress(connection, events[i].events)) continue;
       time = now();
       ++histogram[place_of(time - connection->start)];
       ++done;
       if (started < options.requests) {
         ++started;
-        send_next(connection, time);
+        begin_next(connection, time);
       }
     }
   }
   const double elapsed = (double)(now() - since) / 1e9;
   const double requests = done > 0 ? (double)done : 1;
   printf(
-      "{\"connections\": %d, \"size\": %zu, \"requests\": %llu, \"requests_per_second\": %.0f, "
+      "{\"mode\": \"%s\", \"connections\": %d, \"size\": %zu, \"requests\": %llu, "
+      "\"requests_per_second\": %.0f, "
       "\"p50_us\": %.1f, \"p99_us\": %.1f, \"server_cpu_ns\": %.1f}\n",
-      options.connections, options.size, (unsigned long long)done, (double)done / elapsed,
-      quantile_us(done, 0.5), quantile_us(done, 0.99), (double)(server_cpu() - cpu) / requests);
+      mode_names[options.mode], options.connections, options.size, (unsigned long long)done,
+      (double)done / elapsed, quantile_us(done, 0.5), quantile_us(done, 0.99),
+      (double)(server_cpu() - cpu) / requests);
+}
+
+static enum mode mode_of(const char* name) {
+  for (unsigned i = 0; i < sizeof mode_names / sizeof *mode_names; ++i) {
+    if (strcmp(mode_names[i], name) == 0) return (enum mode)i;
+  }
+  fprintf(stderr, "echo_load: no such mode: %s\n", name);
+  exit(2);
 }
 
 int main(int argc, char** argv) {
   int option;
-  while ((option = getopt(argc, argv, "P:c:s:d:n:p:C:S")) != -1) {
+  while ((option = getopt(argc, argv, "P:x:m:c:s:d:n:p:C:S")) != -1) {
     switch (option) {
+      case 'x':
+        options.path = optarg;
+        break;
+      case 'm':
+        options.mode = mode_of(optarg);
+        break;
       case 'P':
         options.port = atoi(optarg);
         break;

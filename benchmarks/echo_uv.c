@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// An echo server on libuv: one buffer for all connections, `uv_try_write` first.
-// Prints its port, then serves until it is killed.
+// Servers on libuv: one buffer for all connections, `uv_try_write` first. Prints its
+// port, then serves until it is killed.
+//
+//   echo_uv [echo | udp | sink | unix PATH]
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,12 +11,33 @@
 #include <uv.h>
 
 static char buffer[65536];
+static int is_sink;
+static int is_unix;
+
+// A connection of either kind.
+union stream {
+  uv_handle_t handle;
+  uv_stream_t stream;
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+};
 
 // The part of a message that could not be sent at once, kept behind its request.
 struct rest {
   uv_write_t request;
   char data[];
 };
+
+// A datagram that could not be sent at once.
+struct late_datagram {
+  uv_udp_send_t request;
+  char data[];
+};
+
+static void fail(const char* what) {
+  fprintf(stderr, "echo_uv: cannot %s\n", what);
+  exit(1);
+}
 
 static void on_closed(uv_handle_t* handle) { free(handle); }
 
@@ -31,7 +54,7 @@ static void on_rest_sent(uv_write_t* request, int status) {
 
 static void on_read(uv_stream_t* stream, ssize_t size, const uv_buf_t* data) {
   if (size < 0) uv_close((uv_handle_t*)stream, on_closed);
-  if (size <= 0) return;
+  if (size <= 0 || is_sink) return;
   uv_buf_t piece = uv_buf_init(data->base, (unsigned)size);
   const int result = uv_try_write(stream, &piece, 1);
   const size_t sent = result < 0 ? 0 : (size_t)result;
@@ -46,32 +69,83 @@ static void on_read(uv_stream_t* stream, ssize_t size, const uv_buf_t* data) {
 
 static void on_connection(uv_stream_t* listener, int status) {
   if (status < 0) return;
-  uv_tcp_t* connection = malloc(sizeof *connection);
+  union stream* connection = malloc(sizeof *connection);
   if (connection == NULL) abort();
-  uv_tcp_init(listener->loop, connection);
-  if (uv_accept(listener, (uv_stream_t*)connection) < 0) {
-    uv_close((uv_handle_t*)connection, on_closed);
+  if (is_unix) {
+    uv_pipe_init(listener->loop, &connection->pipe, 0);
+  } else {
+    uv_tcp_init(listener->loop, &connection->tcp);
+  }
+  if (uv_accept(listener, &connection->stream) < 0) {
+    uv_close(&connection->handle, on_closed);
     return;
   }
-  uv_tcp_nodelay(connection, 1);
-  uv_read_start((uv_stream_t*)connection, give_buffer, on_read);
+  if (!is_unix) uv_tcp_nodelay(&connection->tcp, 1);
+  uv_read_start(&connection->stream, give_buffer, on_read);
 }
 
-int main(void) {
-  signal(SIGPIPE, SIG_IGN);
-  uv_loop_t* loop = uv_default_loop();
-  uv_tcp_t listener;
+static void on_late_sent(uv_udp_send_t* request, int status) {
+  (void)status;
+  free(request);
+}
+
+static void on_datagram(uv_udp_t* socket, ssize_t size, const uv_buf_t* data,
+                        const struct sockaddr* from, unsigned flags) {
+  (void)flags;
+  if (size < 0 || from == NULL) return;
+  uv_buf_t piece = uv_buf_init(data->base, (unsigned)size);
+  if (uv_udp_try_send(socket, &piece, 1, from) >= 0) return;
+  struct late_datagram* late = malloc(sizeof *late + (size_t)size);
+  if (late == NULL) abort();
+  memcpy(late->data, data->base, (size_t)size);
+  piece.base = late->data;
+  if (uv_udp_send(&late->request, socket, &piece, 1, from, on_late_sent) < 0) free(late);
+}
+
+static void print_port(const struct sockaddr_in* address) {
+  printf("%d\n", ntohs(address->sin_port));
+  fflush(stdout);
+}
+
+static int serve_udp(uv_loop_t* loop) {
+  uv_udp_t socket;
   struct sockaddr_in address;
   int length = sizeof address;
-  uv_tcp_init(loop, &listener);
+  uv_udp_init(loop, &socket);
   uv_ip4_addr("127.0.0.1", 0, &address);
-  if (uv_tcp_bind(&listener, (struct sockaddr*)&address, 0) < 0 ||
-      uv_listen((uv_stream_t*)&listener, 1024, on_connection) < 0 ||
-      uv_tcp_getsockname(&listener, (struct sockaddr*)&address, &length) < 0) {
-    fprintf(stderr, "cannot listen\n");
-    return 1;
+  if (uv_udp_bind(&socket, (struct sockaddr*)&address, 0) < 0 ||
+      uv_udp_getsockname(&socket, (struct sockaddr*)&address, &length) < 0) {
+    fail("bind");
   }
-  printf("%d\n", ntohs(address.sin_port));
-  fflush(stdout);
+  print_port(&address);
+  uv_udp_recv_start(&socket, give_buffer, on_datagram);
   return uv_run(loop, UV_RUN_DEFAULT);
+}
+
+static int serve_streams(uv_loop_t* loop, const char* path) {
+  union stream listener;
+  struct sockaddr_in address = {0};
+  int length = sizeof address;
+  if (is_unix) {
+    uv_pipe_init(loop, &listener.pipe, 0);
+    if (uv_pipe_bind(&listener.pipe, path) < 0) fail("bind");
+  } else {
+    uv_tcp_init(loop, &listener.tcp);
+    uv_ip4_addr("127.0.0.1", 0, &address);
+    if (uv_tcp_bind(&listener.tcp, (struct sockaddr*)&address, 0) < 0) fail("bind");
+  }
+  if (uv_listen(&listener.stream, 1024, on_connection) < 0) fail("listen");
+  if (!is_unix) uv_tcp_getsockname(&listener.tcp, (struct sockaddr*)&address, &length);
+  print_port(&address);
+  return uv_run(loop, UV_RUN_DEFAULT);
+}
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  uv_loop_t* loop = uv_default_loop();
+  const char* mode = argc > 1 ? argv[1] : "echo";
+  if (strcmp(mode, "udp") == 0) return serve_udp(loop);
+  is_sink = strcmp(mode, "sink") == 0;
+  is_unix = strcmp(mode, "unix") == 0 && argc > 2;
+  return serve_streams(loop, argv[argc - 1]);
 }

@@ -34,6 +34,40 @@ SERVERS = {  # The first is what all others are compared with.
     "asio, callbacks": ["echo_asio", "callbacks"],
     "asio, coroutines": ["echo_asio", "coroutines"],
 }
+UNIX_PATH, FILE_PATH = "UNIX_PATH", "FILE_PATH"  # Stand for files made for one run.
+WORKLOADS = {  # What a request is: (arguments of echo_load, server of each library).
+    "echo 1 KiB × 50, protocol": (
+        ["-s", "1024", "-c", "50"],
+        {FLOOR: ["echo_epoll"], "aster": ["echo_aster", "protocol"], "libuv": ["echo_uv"],
+         "asio": ["echo_asio", "callbacks"]}),
+    "echo 1 KiB × 50, streams": (
+        ["-s", "1024", "-c", "50"],
+        {FLOOR: ["echo_epoll"], "aster": ["echo_aster"], "libuv": ["echo_uv"],
+         "asio": ["echo_asio", "coroutines"]}),
+    "echo 1 KiB × 50, `sock_*`": (
+        ["-s", "1024", "-c", "50"],
+        {FLOOR: ["echo_epoll"], "aster": ["echo_aster", "sock"], "libuv": ["echo_uv"],
+         "asio": ["echo_asio", "coroutines"]}),
+    "UDP echo 64 B × 50": (
+        ["-m", "udp", "-s", "64", "-c", "50"],
+        {FLOOR: ["echo_epoll", "udp"], "aster": ["echo_aster", "udp"], "libuv": ["echo_uv", "udp"],
+         "asio": ["echo_asio", "udp"]}),
+    "unix socket echo 1 KiB × 50": (
+        ["-x", UNIX_PATH, "-s", "1024", "-c", "50"],
+        {FLOOR: ["echo_epoll", "unix", UNIX_PATH], "aster": ["echo_aster", "unix", UNIX_PATH],
+         "libuv": ["echo_uv", "unix", UNIX_PATH], "asio": ["echo_asio", "unix", UNIX_PATH]}),
+    "a connection for each 64 B echo, × 50": (
+        ["-m", "churn", "-s", "64", "-c", "50"],
+        {FLOOR: ["echo_epoll"], "aster": ["echo_aster"], "libuv": ["echo_uv"],
+         "asio": ["echo_asio", "coroutines"]}),
+    "receiving 64 KiB × 10": (
+        ["-m", "sink", "-s", "65536", "-c", "10"],
+        {FLOOR: ["echo_epoll", "sink"], "aster": ["echo_aster", "sink"],
+         "libuv": ["echo_uv", "sink"], "asio": ["echo_asio", "sink"]}),
+    "sendfile 1 MiB × 10": (  # Neither of the peers has one that does not block.
+        ["-m", "file", "-s", "1048576", "-c", "10"],
+        {FLOOR: ["echo_epoll", "file", FILE_PATH], "aster": ["echo_aster", "file", FILE_PATH]}),
+}
 CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_core_bench",
                  "tokio": "core_tokio_bench", "go": "core_go_bench"}
 # CPython is as slow as it is steady: a twentieth of the operations will do.
@@ -235,6 +269,52 @@ class Session:
               ["server", "requests/s", "p50 µs", "p99 µs"], lines)
         self.results["echo"] = runs
 
+    # Other workloads ------------------------------------------------------------------
+
+    def workload_round(self, turn, folder, workload, runs):
+        """Each library once; the values of the round by (measure, library)."""
+        arguments, servers = WORKLOADS[workload]
+        values = {}
+        for name, command in rotated(servers.items(), turn):
+            if not self.has(command[0]):
+                continue
+            paths = {UNIX_PATH: str(folder / f"socket-{turn}-{len(runs)}"),
+                     FILE_PATH: str(folder / "file")}
+            command = [paths.get(word, word) for word in command]
+            load = [paths.get(word, word) for word in arguments]
+            with self.tolerated(f"{name}, {workload}"), \
+                    self.server(command, ("taskset", "-c", str(SERVER_CPU))) as (pid, port):
+                seconds = 0.2 if self.options.quick else 0.5
+                result = json.loads(run(
+                    [str(word) for word in (self.programs / "echo_load", "-P", port, *load, "-d",
+                                            seconds, "-p", pid, "-C", LOAD_CPU)], 30))
+                values["cpu", name] = result["server_cpu_ns"]
+                values["rate", name] = result["requests_per_second"]
+                runs.append({"round": turn, "workload": workload, "library": name, **result})
+        return values
+
+    def network(self):
+        runs = []
+        rounds = {workload: [] for workload in WORKLOADS}
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "file").write_bytes(os.urandom(1 << 20))
+            for turn in range(self.options.rounds):
+                for workload in WORKLOADS:
+                    rounds[workload].append(self.workload_round(turn, folder, workload, runs))
+        peers = ["aster", "libuv", "asio"]
+        for measure, unit, text in (("cpu", "ns", "the server's CPU time for one request"),
+                                    ("rate", "1/s", "requests per second")):
+            lines = []
+            for workload, values in rounds.items():
+                floor = median(values, measure, FLOOR)
+                ratios = [median_ratio(values, measure, peer, FLOOR) for peer in peers]
+                lines.append([workload, None if floor is None else f"{floor:,.0f} {unit}"] +
+                             [None if ratio is None else f"{ratio:.2f}" for ratio in ratios])
+            table(f"{text[0].upper()}{text[1:]}, as a ratio to the {FLOOR}; median of "
+                  f"{self.options.rounds} rounds", ["workload", FLOOR, *peers], lines)
+        self.results["network"] = runs
+
     # Instructions ---------------------------------------------------------------------
 
     def counted(self, name, action):
@@ -323,7 +403,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True, help="the build folder")
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
     parser.add_argument("--rounds", type=int, help="how often each cell is measured (5; quick: 2)")
-    parser.add_argument("--only", choices=("core", "echo", "instructions"), action="append",
+    parser.add_argument("--only", choices=("core", "echo", "network", "instructions"), action="append",
                         help="only this part; may be repeated")
     options = parser.parse_args()
     if options.rounds is None:
@@ -341,7 +421,7 @@ def main():
         "compiler": compiler(options.build), "load": os.getloadavg(),
     }
     print(", ".join(f"{key} {value}" for key, value in session.results["machine"].items()))
-    for part in options.only or ("core", "echo", "instructions"):
+    for part in options.only or ("core", "echo", "network", "instructions"):
         getattr(session, part)()
     session.results["machine"]["load_after"] = os.getloadavg()
     session.results["errors"] = session.errors

@@ -95,8 +95,11 @@ Coroutine<std::size_t> send_file(EventLoop& loop, Socket& socket, native_file fi
 
 Future<std::string> detail::read_in_thread(EventLoop& loop, std::shared_ptr<const HeldFile> file,
                                            std::int64_t offset, std::size_t size) {
-  return loop.run_in_executor(
-      nullptr, [file = std::move(file), offset, size] { return file->read(offset, size); });
+  return loop.run_in_executor(nullptr, [file = std::move(file), offset, size]() mutable {
+    // Let go of before the result is there: whoever waits for that may count descriptors.
+    const std::shared_ptr<const HeldFile> held = std::move(file);
+    return held->read(offset, size);
+  });
 }
 
 Coroutine<std::size_t> EventLoop::sock_sendfile(Socket& socket, native_file file,

@@ -34,7 +34,7 @@ def network(main):
         s.waits = True
         s.run(main(s))
 
-    scenario.__module__ = __name__
+    scenario.__module__ = main.__module__
     return scenario
 
 

@@ -210,8 +210,9 @@ TEST_F(NetRows, ASlowLookUpIsNotedInDebugMode) {
 }
 
 TEST_F(NetRows, LimitsAreThoseOfAsyncio) {
-  EXPECT_EQ(StreamReader::default_limit, 65536U);  // K-1
-  EXPECT_EQ(ServerOptions{}.backlog, 100);         // K-7
+  EXPECT_EQ(StreamReader::default_limit, 65536U);                   // K-1
+  EXPECT_EQ(ServerOptions{}.backlog, 100);                          // K-7
+  EXPECT_FALSE(ConnectOptions{}.happy_eyeballs_delay.has_value());  // K-16
 }
 
 TEST_F(NetRows, DrainWaitsAbove64KibibytesUntil16AreLeft) {

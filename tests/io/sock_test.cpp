@@ -170,7 +170,7 @@ TEST_P(Sock, BadNamesAreRefused) {  // SOCK-7
 
 // Wrong use -----------------------------------------------------------------------------------
 
-TEST_P(Sock, ASecondOperationOfADirectionIsAnError) {  // SOCK-11
+TEST_P(Sock, ASecondOperationOfADirectionIsAnError) {  // SOCK-11, OPEN-4
   Ends ends = connected();
   auto first = loop().create_task(loop().sock_recv(ends.server, 10));
   net.turns(2);

@@ -266,7 +266,7 @@ TEST_P(Protocols, WritersArePausedAboveTheMarkAndResumedBelow) {
   run(work(log));
 }
 
-// TR-15: its errors are told and end nothing.
+// TR-15, ERR-25: its errors are told and end nothing.
 TEST_P(Protocols, ErrorsOfFlowControlAreToldAndEndNothing) {
   net.expected_reports = {"protocol.pause_writing() failed: aster::ValueError: p",
                           "protocol.resume_writing() failed: aster::ValueError: r"};

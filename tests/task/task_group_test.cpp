@@ -382,6 +382,28 @@ TEST_P(Group, ABaseErrorOfTheBodyIsThrownBareAfterTheChildrenEnded) {
   EXPECT_EQ(log, "child-cancelled ");
 }
 
+TEST_P(Group, AGeneratorExitOfTheBodyIsThrownBareWhenItIsAlone) {  // TG-15
+  auto alone = [&](TaskGroup& group) -> Coroutine<> {
+    group.create_task(note(1h, "child"));
+    co_await sleep(1s);
+    throw GeneratorExit();
+  };
+  auto failing = []() -> Coroutine<> {
+    co_await sleep(0s);
+    throw ValueError("child");
+  };
+  auto with_others = [&](TaskGroup& group) -> Coroutine<> {
+    group.create_task(failing);
+    throw GeneratorExit();
+    co_return;
+  };
+
+  EXPECT_THROW(run(with(TaskGroup(), alone)), GeneratorExit);
+  EXPECT_THROW(run(with(TaskGroup(), with_others)), ExceptionGroup);
+
+  EXPECT_EQ(log, "child-cancelled ");
+}
+
 TEST_P(Group, CancelEndsItEarlyAndQuietly) {
   auto body = [&](TaskGroup& group) -> Coroutine<> {
     group.create_task(note(1h, "child"));

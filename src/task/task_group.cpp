@@ -233,7 +233,7 @@ Coroutine<bool> end_group(TaskGroupState& state) {
   }
   if (cancellation != nullptr && !child_failed) std::rethrow_exception(cancellation);
   if (body_cancelled) error = nullptr;
-  if (!child_failed && is_generator_exit(error)) std::rethrow_exception(error);
+  if (!child_failed && detail::is_generator_exit(error)) std::rethrow_exception(error);
   if (child_failed || error != nullptr) {
     if (state.parent->cancelling() > 0) {
       // Somebody outside wants the task to end: the next await says so, the count

@@ -109,7 +109,11 @@ void ProtocolLink::queue_events() noexcept {
 void ProtocolLink::run_events() {
   if (stage_ == Stage::lost) return;
   const ContextEntry context(scheduler_->context_cell(), *context_);
-  if (!made_ || started_) begin();
+  if (!made_ || started_) {
+    const bool has_caller = static_cast<bool>(started_);
+    begin();
+    if (has_caller) return queue_events();  // It goes on before bytes are handed over (CON-2).
+  }
   if (pause_due_ || told_paused_) tell_flow();
   take_input();
 }

@@ -177,6 +177,8 @@ TEST_P(NetworkProtocols, AnEndOfTheStreamThatIsNotKeptClosesInALaterCallback) {
     Pair pair;
     co_await connect<Noting, Noting>(&pair);
     pair.client->transport->write_eof();
+    const std::string error = co_await pair.served->lost;
+    note("error:" + error);
     co_await pair.client->lost;
     co_await end(&pair);
   };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <aster/coro/outcome.hpp>
 #include <aster/coro/with.hpp>
 #include <aster/loop/sleep.hpp>
 #include <aster/loop/timeout.hpp>
@@ -388,14 +389,14 @@ TEST_P(Group, AGeneratorExitOfTheBodyIsThrownBareWhenItIsAlone) {  // TG-15
     co_await sleep(1s);
     throw GeneratorExit();
   };
-  auto failing = []() -> Coroutine<> {
-    co_await sleep(0s);
-    throw ValueError("child");
+  auto fails_at_the_end = []() -> Coroutine<> {
+    const Outcome<void> slept = co_await outcome(sleep(1h));
+    if (slept.cancelled()) throw ValueError("child");
   };
   auto with_others = [&](TaskGroup& group) -> Coroutine<> {
-    group.create_task(failing);
+    group.create_task(fails_at_the_end);
+    co_await sleep(1s);
     throw GeneratorExit();
-    co_return;
   };
 
   EXPECT_THROW(run(with(TaskGroup(), alone)), GeneratorExit);

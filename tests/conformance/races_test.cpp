@@ -247,11 +247,9 @@ INSTANTIATE_TEST_SUITE_P(Loops, Races,
                          });
 
 TEST_P(Races, EndAsInCPython) {  // WAIT-20 differs
-  const auto [kind, driver] = GetParam();
-  const std::size_t count =
-      expect_as_recorded("races", [kind = kind, driver = driver](const std::string& key) {
-        return run_race(kind, driver, key);
-      });
+  const auto& race = GetParam();
+  const std::size_t count = expect_as_recorded(
+      "races", [&race](const std::string& key) { return run_race(race.first, race.second, key); });
   EXPECT_GT(count, 1000U);
 }
 

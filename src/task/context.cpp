@@ -166,10 +166,10 @@ void ContextState::set(const ContextVarBase& var, StateRef<ContextValue> value) 
   if (entry == nullptr) {
     if (value) map_ = ContextMap::with(map_.get(), var, std::move(value));
   } else if (!value) {
-    map_ = ContextMap::without(*map_.get(), entry);
+    map_ = ContextMap::without(*map_, entry);
   } else {
     if (map_->is_shared()) {
-      map_ = ContextMap::copy_of(*map_.get());
+      map_ = ContextMap::copy_of(*map_);
       entry = map_->find(var);
     }
     entry->value = std::move(value);
@@ -276,7 +276,7 @@ std::size_t Context::size() const noexcept { return state_->map() ? state_->map(
 std::vector<const ContextVarBase*> Context::keys() const {
   std::vector<const ContextVarBase*> keys;
   if (const auto& map = state_->map()) {
-    for (const detail::ContextMap::Entry& entry : *map.get()) keys.push_back(entry.var);
+    for (const detail::ContextMap::Entry& entry : *map) keys.push_back(entry.var);
   }
   return keys;
 }

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -159,7 +158,7 @@ std::int64_t SimDatagrams::recv(SimSocket& socket, char* data, std::size_t size,
   socket.inbox.pop_front();
   socket.inbox_size -= datagram.bytes.size();
   const std::size_t count = std::min(size, datagram.bytes.size());
-  if (count != 0) std::memcpy(data, datagram.bytes.data(), count);
+  std::copy_n(datagram.bytes.data(), count, data);
   from = datagram.from;
   network_.ledger.bytes_delivered += count;
   network_.ledger.bytes_discarded += datagram.bytes.size() - count;

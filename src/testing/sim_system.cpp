@@ -23,7 +23,6 @@ namespace {
 
 using detail::direction_of;
 using detail::guarded;
-using detail::SimNetwork;
 using detail::SimSocket;
 using detail::SimSocketRef;
 using detail::target_of;

@@ -14,7 +14,7 @@
 namespace aster::net_tests {
 
 /// Writes down what it is called with, one word each, and checks the order.
-struct Recorder : DatagramProtocol {
+struct DatagramRecorder : DatagramProtocol {
   void connection_made(DatagramTransport& made) override {
     EXPECT_EQ(transport, nullptr);
     transport = &made;
@@ -88,9 +88,11 @@ struct Recorder : DatagramProtocol {
   Future<> waiter;
 };
 
-inline std::unique_ptr<Recorder> make_recorder() { return std::make_unique<Recorder>(); }
+inline std::unique_ptr<DatagramRecorder> make_recorder() {
+  return std::make_unique<DatagramRecorder>();
+}
 
-using RecorderEndpoint = Endpoint<Recorder, DatagramTransport>;
+using RecorderEndpoint = Endpoint<DatagramRecorder, DatagramTransport>;
 
 inline Coroutine<RecorderEndpoint> endpoint(std::optional<Address> local,
                                             std::optional<Address> remote = {},

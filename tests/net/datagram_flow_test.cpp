@@ -45,7 +45,7 @@ TEST_F(DatagramFlow, BuffersWhatDoesNotGoAtOnceAndCountsEightMoreForEach) {
 TEST_F(DatagramFlow, PausesAboveTheHighMarkAndResumesAtTheLowOne) {
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& client = pair.client.protocol();
+    DatagramRecorder& client = pair.client.protocol();
     client.transport->set_write_buffer_limits(200, 60);
     EXPECT_EQ(client.transport->get_write_buffer_limits(), (WriteBufferLimits{60, 200}));
     EXPECT_THROW(client.transport->set_write_buffer_limits(10, 11), ValueError);
@@ -70,7 +70,7 @@ TEST_F(DatagramFlow, PausesAboveTheHighMarkAndResumesAtTheLowOne) {
 TEST_F(DatagramFlow, AHighMarkOfZeroPausesAsSoonAsAnythingIsBuffered) {
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& client = pair.client.protocol();
+    DatagramRecorder& client = pair.client.protocol();
     client.transport->set_write_buffer_limits(0);
     client.transport->sendto(pattern(90));
     co_await turns(2);
@@ -89,7 +89,7 @@ TEST_F(DatagramFlow, CloseSendsWhatIsBuffered) {
   support::Logged logged;
   const auto test = [&]() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& client = pair.client.protocol();
+    DatagramRecorder& client = pair.client.protocol();
     client.transport->sendto(pattern(90, 1));
     client.transport->sendto(pattern(90, 2));
     client.transport->close();
@@ -111,7 +111,7 @@ TEST_F(DatagramFlow, CloseSendsWhatIsBuffered) {
 TEST_F(DatagramFlow, AbortDropsWhatIsBuffered) {
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& client = pair.client.protocol();
+    DatagramRecorder& client = pair.client.protocol();
     client.transport->set_write_buffer_limits(0);
     client.transport->sendto(pattern(90, 1));
     client.transport->sendto(pattern(90, 2));
@@ -131,7 +131,7 @@ TEST_F(DatagramFlow, AbortDropsWhatIsBuffered) {
 TEST_F(DatagramFlow, AnErrorOfABufferedDatagramDoesNotHoldTheOthers) {
   const auto test = [this]() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& client = pair.client.protocol();
+    DatagramRecorder& client = pair.client.protocol();
     client.transport->sendto(pattern(90, 1));
     client.transport->sendto(pattern(90, 2));  // Will be lost.
     client.transport->sendto("kept");
@@ -150,7 +150,7 @@ TEST_F(DatagramFlow, AnErrorOfABufferedDatagramDoesNotHoldTheOthers) {
 TEST_F(DatagramFlow, ErrorsComeBeforeTheEnd) {
   const auto test = [this]() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& client = pair.client.protocol();
+    DatagramRecorder& client = pair.client.protocol();
     net.sim().fail_next(SimCall::send, EPERM, 2);
     client.call([](DatagramTransport& out) {
       out.sendto("a");
@@ -168,7 +168,7 @@ TEST_F(DatagramFlow, ErrorsComeBeforeTheEnd) {
 TEST_F(DatagramFlow, AnErrorOfAReceiveIsToldAndTheNextDatagramComes) {
   const auto test = [this]() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& server = pair.server.protocol();
+    DatagramRecorder& server = pair.server.protocol();
     net.sim().fail_next(SimCall::recv, ENOMEM);
     pair.client.transport().sendto("after the error");
     co_await server.words(3);
@@ -182,7 +182,7 @@ TEST_F(DatagramFlow, AnErrorOfAReceiveIsToldAndTheNextDatagramComes) {
 
 // What cannot be watched ends; the caller and the protocol are told.
 TEST_F(DatagramFlow, AnEndpointThatCannotBeWatchedIsLost) {
-  std::shared_ptr<Recorder> protocol = std::make_shared<Recorder>();
+  std::shared_ptr<DatagramRecorder> protocol = std::make_shared<DatagramRecorder>();
   const auto test = [&]() -> Coroutine<> {
     net.sim().fail_next(SimCall::set_watch, ENOSPC);
     const auto factory = [&] { return protocol; };
@@ -226,8 +226,8 @@ TEST_P(DatagramFaults, CallsThatDoNotGoAtOnceLoseNothing) {
   if (!testing::Faults::is_available()) GTEST_SKIP() << "needs a library with fault injection";
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& client = pair.client.protocol();
-    Recorder& server = pair.server.protocol();
+    DatagramRecorder& client = pair.client.protocol();
+    DatagramRecorder& server = pair.server.protocol();
     testing::Faults faults;
     for (const int error : {EAGAIN, EINTR}) {
       testing::FailOptions some;
@@ -260,8 +260,8 @@ TEST_P(DatagramFaults, CallsThatDoNotGoAtOnceLoseNothing) {
 // A program that repeats what is not confirmed gets everything through any network.
 Coroutine<> deliver_all(int count) {
   DatagramPair pair = co_await datagram_pair();
-  Recorder& server = pair.server.protocol();
-  Recorder& client = pair.client.protocol();
+  DatagramRecorder& server = pair.server.protocol();
+  DatagramRecorder& client = pair.client.protocol();
   std::set<std::string> arrived;
   std::set<std::string> confirmed;
   server.on_datagram = [&](std::string_view data, const Address& from) {

@@ -21,7 +21,7 @@ INSTANTIATE_TEST_SUITE_P(Systems, DatagramTest, ::testing::ValuesIn(all_systems(
 TEST_P(DatagramTest, CallsItsProtocolBackInOrder) {
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& server = pair.server.protocol();
+    DatagramRecorder& server = pair.server.protocol();
     pair.client.protocol().call([](DatagramTransport& out) { out.sendto("hello"); });
     co_await server.words(2);
     server.call([](DatagramTransport& out) { out.close(); });
@@ -83,7 +83,7 @@ TEST_P(DatagramTest, ARefusedDatagramIsToldAndClosesNothing) {
     const Address there = *gone.transport().sockname();
     co_await close_and_wait(gone);
     RecorderEndpoint client = co_await endpoint({}, there);
-    Recorder& protocol = client.protocol();
+    DatagramRecorder& protocol = client.protocol();
     for (int i = 0; i < 100 && protocol.errors.empty(); ++i) {
       protocol.call([](DatagramTransport& out) { out.sendto("x"); });
       co_await sleep(20ms);
@@ -108,7 +108,7 @@ TEST_P(DatagramTest, TheCallerGoesOnAfterConnectionMade) {
     std::vector<std::string> order;
     const auto factory = [&]() {
       order.emplace_back("factory");
-      auto made = std::make_unique<Recorder>();
+      auto made = std::make_unique<DatagramRecorder>();
       made->on_made = [&] { order.emplace_back("made"); };
       return made;
     };
@@ -145,7 +145,7 @@ TEST_P(DatagramTest, AnEndpointKeepsBothAfterTheEnd) {
 TEST_P(DatagramTest, ADroppedEndpointGoesOn) {
   const auto test = []() -> Coroutine<> {
     std::optional<RecorderEndpoint> server = co_await endpoint(Address("127.0.0.1", 0));
-    Recorder* const protocol = &server->protocol();
+    DatagramRecorder* const protocol = &server->protocol();
     const Address there = *server->transport().sockname();
     protocol->on_datagram = [protocol](std::string_view data, const Address& from) {
       protocol->transport->sendto(data, from);
@@ -165,7 +165,7 @@ TEST_P(DatagramTest, ADroppedEndpointGoesOn) {
 TEST_P(DatagramTest, NothingIsReceivedAfterCloseInACallback) {
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& server = pair.server.protocol();
+    DatagramRecorder& server = pair.server.protocol();
     server.on_datagram = [&](std::string_view, const Address&) { server.transport->close(); };
     for (const char* word : {"a", "b", "c"}) pair.client.transport().sendto(word);
     co_await server.ended();
@@ -180,7 +180,7 @@ TEST_P(DatagramTest, AFailingCallbackIsReportedAndClosesNothing) {
   net.expected_reports = {"protocol.datagram_received() failed: std::runtime_error: bad datagram"};
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& server = pair.server.protocol();
+    DatagramRecorder& server = pair.server.protocol();
     server.on_datagram = [](std::string_view data, const Address&) {
       if (data == "bad") throw std::runtime_error("bad datagram");
     };
@@ -198,7 +198,7 @@ TEST_P(DatagramTest, AFailingCallbackIsReportedAndClosesNothing) {
 TEST_P(DatagramTest, ItsProtocolCanBeReplaced) {
   const auto test = []() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    const auto second = std::make_shared<Recorder>();
+    const auto second = std::make_shared<DatagramRecorder>();
     pair.server.transport().set_protocol(second);
     EXPECT_EQ(pair.server.transport().get_protocol(), second);
     EXPECT_THROW(pair.server.transport().set_protocol(std::make_shared<Protocol>()), TypeError);
@@ -358,7 +358,7 @@ TEST_P(DatagramTest, TakesOverASocket) {
 TEST_P(DatagramTest, AFloodIsBoundedInATurn) {
   const auto test = [this]() -> Coroutine<> {
     DatagramPair pair = co_await datagram_pair();
-    Recorder& server = pair.server.protocol();
+    DatagramRecorder& server = pair.server.protocol();
     std::size_t most = 0;
     std::size_t in_turn = 0;
     server.on_datagram = [&](std::string_view, const Address&) {

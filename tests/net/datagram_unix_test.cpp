@@ -129,7 +129,7 @@ TEST_P(DatagramUnixTest, AFullReceiverHoldsTheSenderBack) {
     Socket slow(AF_UNIX, SOCK_DGRAM);
     slow.bind(path("slow"));
     RecorderEndpoint client = co_await endpoint({}, path("slow"));
-    Recorder& protocol = client.protocol();
+    DatagramRecorder& protocol = client.protocol();
     protocol.transport->set_write_buffer_limits(1000);
     constexpr int count = 300;
     for (int i = 0; i < count; ++i) protocol.transport->sendto(pattern(50, unsigned(i)));

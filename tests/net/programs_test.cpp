@@ -2,6 +2,7 @@
 // Programs that others have written, against our endpoints; those that are not
 // installed are skipped.
 #include "net/datagram_fixture.hpp"
+#include "net/echo_protocol.hpp"
 
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -40,7 +41,8 @@ class ProgramsSlow : public NetTest {
       const int status = ::pclose(pipe);
       return status == 0 ? output : output + "[status " + std::to_string(status) + "]";
     };
-    auto running = get_running_loop().run_in_executor(nullptr, output_of, command);
+    ThreadPoolExecutor thread{{.max_workers = 1}};  // Ends here: it holds a descriptor.
+    auto running = get_running_loop().run_in_executor(&thread, output_of, command);
     std::string output = co_await std::move(running);
     co_return output;
   }
@@ -50,17 +52,10 @@ class ProgramsSlow : public NetTest {
 
 INSTANTIATE_TEST_SUITE_P(Systems, ProgramsSlow, ::testing::ValuesIn(real_systems()), name_of);
 
-struct Echo : Protocol {
-  Transport* transport = nullptr;
-  void connection_made(Transport& made) override { transport = &made; }
-  void data_received(std::string_view data) override { transport->write(data); }
-};
-std::unique_ptr<Echo> make_echo() { return std::make_unique<Echo>(); }
-
 /// Sends datagrams back to where they came from.
 Coroutine<RecorderEndpoint> echo_endpoint(Address local) {
   RecorderEndpoint made = co_await endpoint(local);
-  Recorder& protocol = made.protocol();
+  DatagramRecorder& protocol = made.protocol();
   protocol.on_datagram = [&protocol](std::string_view data, const Address& from) {
     protocol.transport->sendto(data, from);
   };

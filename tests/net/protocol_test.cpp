@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "net/echo_protocol.hpp"
 #include "net/protocol_fixture.hpp"
 
 #include <sys/socket.h>
@@ -14,12 +15,6 @@ INSTANTIATE_TEST_SUITE_P(Systems, Protocols, ::testing::ValuesIn(all_systems()),
 
 class RealProtocols : public NetTest {};
 INSTANTIATE_TEST_SUITE_P(Systems, RealProtocols, ::testing::ValuesIn(real_systems()), name_of);
-
-struct Echo : Protocol {
-  Transport* transport = nullptr;
-  void connection_made(Transport& made) override { transport = &made; }
-  void data_received(std::string_view data) override { transport->write(data); }
-};
 
 /// A server that only waits for its clients to go.
 Coroutine<Server> idle_server() {
@@ -47,7 +42,7 @@ static_assert(std::derived_from<Transport, ReadTransport> &&
 TEST_P(Protocols, EchoesWhatItReceives) {
   const auto work = [](Log& log) -> Coroutine<> {
     EventLoop& loop = get_running_loop();
-    auto serving = loop.create_server([] { return std::make_unique<Echo>(); }, "127.0.0.1", 0);
+    auto serving = loop.create_server(make_echo, "127.0.0.1", 0);
     Server server = co_await std::move(serving);
     const int port = port_of(server);
     auto connecting = loop.create_connection([&log] { return std::make_unique<Recorder>(log); },

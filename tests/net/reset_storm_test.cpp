@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A listener of the real system and very many clients that connect and reset.
+#include "net/echo_protocol.hpp"
 #include "net/net_fixture.hpp"
+#include "support/blocking_client.hpp"
 
 #include <array>
 #include <cstring>
@@ -13,39 +15,12 @@
 namespace aster::net_tests {
 namespace {
 
+using support::close_with_reset;
+using support::connect_blocking;
+using support::cpu_time;
+
 class ResetStormSlow : public ::testing::TestWithParam<System> {};
 INSTANTIATE_TEST_SUITE_P(Systems, ResetStormSlow, ::testing::ValuesIn(real_systems()), name_of);
-
-int connect_blocking(const Address& address) {
-  const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  if (::connect(fd, static_cast<const sockaddr*>(address.data()), address.size()) == 0) return fd;
-  ::close(fd);
-  return -1;
-}
-
-void close_with_reset(int fd) {
-  const linger now{1, 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  ::close(fd);
-}
-
-Duration cpu_time() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto of = [](const timeval& time) {
-    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
-  };
-  return of(usage.ru_utime) + of(usage.ru_stime);
-}
-
-struct Echo : Protocol {
-  Transport* transport = nullptr;
-  void connection_made(Transport& made) override { transport = &made; }
-  void data_received(std::string_view data) override { transport->write(data); }
-};
-
-std::unique_ptr<Echo> make_echo() { return std::make_unique<Echo>(); }
 
 // C10: some are gone before they are accepted, some while they are served, some with
 // an answer on its way. Then one who behaves is served, and waiting uses no time.

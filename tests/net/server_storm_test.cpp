@@ -2,6 +2,7 @@
 // Servers of the real system under bad treatment: no descriptors left, peers that
 // reset. Children have their own limits.
 #include "net/net_fixture.hpp"
+#include "support/blocking_client.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -18,6 +19,10 @@
 namespace aster::net_tests {
 namespace {
 
+using support::close_with_reset;
+using support::connect_blocking;
+using support::cpu_time;
+
 class ServerStormSlow : public ::testing::TestWithParam<System> {};
 INSTANTIATE_TEST_SUITE_P(Systems, ServerStormSlow, ::testing::ValuesIn(real_systems()), name_of);
 
@@ -31,34 +36,6 @@ Coroutine<> echo_lines(StreamReader reader, StreamWriter writer) {
 }
 
 int port_of(const Server& server) { return server.sockets().front().getsockname().port(); }
-
-/// A blocking socket connected to `port`, or -1.
-int connect_blocking(int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
-  ::close(fd);
-  return -1;
-}
-
-void close_with_reset(int fd) {
-  const linger now{1, 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  ::close(fd);
-}
-
-Duration cpu_time() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto of = [](const timeval& time) {
-    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
-  };
-  return of(usage.ru_utime) + of(usage.ru_stime);
-}
 
 bool says(bool good, const char* what) {
   if (!good) std::fprintf(stderr, "not so: %s\n", what);
@@ -78,7 +55,7 @@ int serve_without_descriptors(Backend backend) {
     if (::read(ports[0], &port, sizeof port) != sizeof port) ::_exit(2);
     std::vector<int> links;
     for (int i = 0; i < 90; ++i) {
-      const int fd = connect_blocking(port);
+      const int fd = connect_blocking(Address("127.0.0.1", port));
       if (fd >= 0) links.push_back(fd);
     }
     bool good = links.size() == 90;
@@ -167,7 +144,7 @@ TEST_P(ServerStormSlow, ConnectionsResetBeforeTheirAcceptDoNoHarm) {  // C10
   constexpr int count = 10000;
   int made = 0;
   for (int i = 0; i < count; ++i) {
-    const int fd = connect_blocking(port);
+    const int fd = connect_blocking(Address("127.0.0.1", port));
     if (fd < 0) continue;
     ++made;
     close_with_reset(fd);

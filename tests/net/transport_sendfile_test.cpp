@@ -89,6 +89,7 @@ TEST_P(SendfileOnTransports, FallsBackToReadingInAThread) {
     EXPECT_EQ(pair.server->received, bytes);
     auto ending = end(pair);
     co_await std::move(ending);
+    co_await loop.shutdown_default_executor();
   };
   Log log;
   run(work(fd(), content, log));
@@ -119,6 +120,7 @@ TEST_P(SendfileOnTransports, WorksOnStreamsAndPipes) {
     out.close();
     const std::string rest = co_await in.reader.read();
     EXPECT_EQ(rest, "");
+    co_await loop.shutdown_default_executor();
   };
   run(work(fd(), content));
 }

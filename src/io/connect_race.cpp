@@ -54,12 +54,13 @@ ConnectRace::Attempt::Attempt(ConnectRace& owner, const Address& where) noexcept
 }
 
 ConnectRace::ConnectRace(EventLoop& loop, std::span<const Address> targets,
-                         std::span<const Address> locals, Duration delay)
+                         std::span<const Address> locals, Duration delay, int proto)
     : Timer(&timer_ops),
       loop_(loop),
       backend_(loop.backend()),
       locals_(locals.begin(), locals.end()),
-      delay_(delay) {
+      delay_(delay),
+      proto_(proto) {
   for (const Address& target : targets) attempts_.emplace_back(*this, target);
 }
 
@@ -92,7 +93,7 @@ bool ConnectRace::begin(Attempt& attempt) noexcept {
     failed(attempt, "local address", -EADDRNOTAVAIL);
     return false;
   }
-  const std::int64_t opened = backend_.open_socket(family, SOCK_STREAM, 0);
+  const std::int64_t opened = backend_.open_socket(family, SOCK_STREAM, proto_);
   if (opened < 0) {
     failed(attempt, "socket", opened);
     return false;

@@ -38,9 +38,9 @@ class ConnectRace final : Waiter, Timer {
   using aster_awaiter = void;
 
   /// `locals`: the addresses to connect from; empty: the system's choice. Else only
-  /// targets with a local address of their family are tried.
+  /// targets with a local address of their family are tried. `proto`: of the sockets.
   ConnectRace(EventLoop& loop, std::span<const Address> targets, std::span<const Address> locals,
-              Duration delay);
+              Duration delay, int proto = 0);
   ~ConnectRace();
 
   [[nodiscard]] bool await_ready() noexcept;
@@ -86,6 +86,7 @@ class ConnectRace final : Waiter, Timer {
   IoBackend& backend_;
   std::vector<Address> locals_;
   Duration delay_;
+  int proto_;
   std::deque<Attempt> attempts_;
   std::size_t next_ = 0;         // The first attempt that has not begun.
   std::size_t running_ = 0;      // Attempts under way.

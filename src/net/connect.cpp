@@ -3,7 +3,6 @@
 
 #include "io/connect_race.hpp"
 
-#include <aster/io/resolve.hpp>
 #include <aster/loop/sleep.hpp>
 
 #include <algorithm>
@@ -11,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include <netdb.h>
 #include <sys/socket.h>
 
 namespace aster::inline v0 {
@@ -69,12 +67,14 @@ ConnectPlan::ConnectPlan(const char* caller, std::string_view host_, int port_,
     : call(caller),
       host(host_),
       port(port_),
-      family(options.family),
       all_errors(options.all_errors),
       stagger(Duration::max()),
       interleave(options.interleave),
       local_port(options.local_port),
       local_host(options.local_host) {
+  lookup.family = options.family;
+  lookup.proto = options.proto;
+  lookup.flags = options.flags;
   check_port(call, port, 1);
   if (host.empty()) throw ValueError(std::string(call) + ": empty host");
   if (interleave < 0) {
@@ -88,8 +88,7 @@ ConnectPlan::ConnectPlan(const char* caller, std::string_view host_, int port_,
 
 Coroutine<native_socket> connect_host(ConnectPlan plan) {
   EventLoop& loop = get_running_loop();
-  std::vector<Address> targets =
-      co_await resolve_for(plan.call, plan.host, plan.port, plan.family, false);
+  std::vector<Address> targets = co_await resolve_for(plan.call, plan.host, plan.port, plan.lookup);
   if (plan.interleave > 0) {
     targets = interleaved(std::move(targets), static_cast<std::size_t>(plan.interleave));
   }
@@ -100,7 +99,7 @@ Coroutine<native_socket> connect_host(ConnectPlan plan) {
     locals.emplace_back("0.0.0.0", plan.local_port);
     locals.emplace_back("::", plan.local_port);
   }
-  ConnectRace race(loop, targets, locals, plan.stagger);
+  ConnectRace race(loop, targets, locals, plan.stagger, plan.lookup.proto);
   const native_socket fd = co_await race;
   if (fd != static_cast<native_socket>(-1)) co_return fd;
   std::vector<std::exception_ptr> errors = race.errors();
@@ -141,20 +140,17 @@ void require_stream_socket(const char* call, EventLoop& loop, const Socket& sock
 }
 
 Coroutine<std::vector<Address>> resolve_for(const char* call, std::string host, int port,
-                                            int family, bool passive) {
+                                            GetaddrinfoOptions options) {
   if (host.empty()) throw ValueError(std::string(call) + ": empty host");
   std::vector<Address> addresses;
   if (std::optional<Address> literal = Address::try_parse(host, port)) {
-    if (family != 0 && literal->family() != family) {
+    if (options.family != 0 && literal->family() != options.family) {
       throw ValueError(std::string(call) + ": " + host + " is not of the wanted family");
     }
     addresses.push_back(*literal);
     co_return addresses;
   }
-  GetaddrinfoOptions options;
-  options.family = family;
   options.type = SOCK_STREAM;
-  options.flags = passive ? AI_PASSIVE : 0;
   auto looking_up = getaddrinfo(host, port, options);
   const std::vector<AddressInfo> found = co_await std::move(looking_up);
   for (const AddressInfo& info : found) addresses.push_back(info.address);

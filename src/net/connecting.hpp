@@ -3,6 +3,7 @@
 
 #include <aster/coro/coroutine.hpp>
 #include <aster/io/address.hpp>
+#include <aster/io/resolve.hpp>
 #include <aster/io/socket.hpp>
 #include <aster/loop/event_loop.hpp>
 #include <aster/net/options.hpp>
@@ -20,7 +21,7 @@ void check_port(const char* call, int port, int lowest);
 /// The addresses of a host for TCP, in the resolver's order; numeric ones without a
 /// look-up. Throws ValueError and look-up errors that name `call`.
 [[nodiscard]] Coroutine<std::vector<Address>> resolve_for(const char* call, std::string host,
-                                                          int port, int family, bool passive);
+                                                          int port, GetaddrinfoOptions options);
 
 /// What a connection attempt needs after its first suspension.
 struct ConnectPlan {
@@ -29,7 +30,7 @@ struct ConnectPlan {
   const char* call;
   std::string host;
   int port;
-  int family;
+  GetaddrinfoOptions lookup;
   bool all_errors;
   Duration stagger;  // Between attempts; `max`: each waits for the end of the one before.
   int interleave;    // 0: not at all.

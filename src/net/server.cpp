@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <string>
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -397,9 +398,12 @@ Coroutine<Server> serve_hosts(const char* call, std::shared_ptr<Acceptor> accept
                               std::vector<std::string> hosts, int port, ServerOptions options) {
   EventLoop& loop = get_running_loop();
   std::vector<Address> addresses;
+  GetaddrinfoOptions lookup;
+  lookup.family = options.family;
+  lookup.flags = options.flags.value_or(AI_PASSIVE);
   for (const std::string& host : hosts) {
     std::vector<Address> found = all_interfaces(host, port, options.family);
-    if (found.empty()) found = co_await resolve_for(call, host, port, options.family, true);
+    if (found.empty()) found = co_await resolve_for(call, host, port, lookup);
     for (Address& address : found) {
       if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) {
         addresses.push_back(address);

@@ -4,6 +4,7 @@
 // that no test of the layer pins by the way; on a simulated network.
 #include "support/reports.hpp"
 
+#include <aster/coro/outcome.hpp>
 #include <aster/io/resolve.hpp>
 #include <aster/loop/sleep.hpp>
 #include <aster/net/server.hpp>
@@ -12,12 +13,15 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
+
+#include <netdb.h>
 
 namespace aster {
 namespace {
@@ -207,6 +211,34 @@ TEST_F(NetRows, ASlowLookUpIsNotedInDebugMode) {
   real.close();  // Joins the threads that may write notes.
 
   EXPECT_TRUE(logged.contains("a.name"));  // EXE-12
+}
+
+TEST_F(NetRows, FlagsAndProtocolGoToTheLookUp) {  // CON-1, CON-15
+  std::atomic<int> flags{-1};
+  std::atomic<int> proto{-1};
+  EventLoop real({.backend = Backend::poll});
+  real.service<detail::ResolverService>().set_lookup([&](const detail::AddressQuery& query) {
+    flags = query.options.flags;
+    proto = query.options.proto;
+    return std::vector<AddressInfo>{};
+  });
+  auto main = [&]() -> Coroutine<> {
+    auto serve = [](StreamReader, StreamWriter) {};
+    auto connecting = outcome(open_connection("a.name", 80, {.proto = 6, .flags = AI_V4MAPPED}));
+    const Outcome<Connection> link = co_await std::move(connecting);
+    EXPECT_FALSE(link.has_value());
+    EXPECT_EQ(flags, AI_V4MAPPED);
+    EXPECT_EQ(proto, 6);
+    auto starting = outcome(start_server(serve, "a.name", 0));
+    const Outcome<Server> passive = co_await std::move(starting);
+    EXPECT_FALSE(passive.has_value());
+    EXPECT_EQ(flags, AI_PASSIVE);
+    auto again = outcome(start_server(serve, "a.name", 0, {.flags = 0}));
+    const Outcome<Server> active = co_await std::move(again);
+    EXPECT_FALSE(active.has_value());
+    EXPECT_EQ(flags, 0);
+  };
+  real.run_until_complete(main());
 }
 
 TEST_F(NetRows, LimitsAreThoseOfAsyncio) {

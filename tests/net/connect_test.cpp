@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 namespace aster::net_tests {
@@ -156,6 +157,19 @@ TEST_P(Connect, ManyAtOnce) {
       if (ended.has_value() && !ended.value().empty()) ++greeted;
     }
     EXPECT_EQ(greeted, 60U);
+    server.close();
+  }());
+}
+
+TEST_P(Connect, TheProtocolOfTheSocketMayBeGiven) {  // CON-1
+  run([]() -> Coroutine<> {
+    Server server = co_await greeter("127.0.0.1");
+    const int port = port_of(server);
+    Connection link = co_await open_connection("127.0.0.1", port, {.proto = IPPROTO_TCP});
+    link.writer.close();
+    const std::string error =
+        co_await error_of(open_connection("127.0.0.1", port, {.proto = IPPROTO_UDP}));
+    EXPECT_THAT(error, ::testing::HasSubstr("socket 127.0.0.1:"));
     server.close();
   }());
 }

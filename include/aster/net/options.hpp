@@ -19,6 +19,10 @@ struct ConnectOptions {
   std::size_t limit = StreamReader::default_limit;
   /// AF_INET or AF_INET6; 0: both.
   int family = 0;
+  /// The protocol of the socket; 0: the family's usual one.
+  int proto = 0;
+  /// For the look-up of the host, as of getaddrinfo(3).
+  int flags = 0;
   /// Throws all errors as an ExceptionGroup when every address fails.
   bool all_errors = false;
   /// The local address to connect from, numeric; empty: the system's choice.
@@ -40,6 +44,8 @@ struct ServerOptions {
   std::size_t limit = StreamReader::default_limit;
   /// AF_INET or AF_INET6; 0: both.
   int family = 0;
+  /// For the look-up of hosts, as of getaddrinfo(3); empty: AI_PASSIVE.
+  std::optional<int> flags = {};
   /// How many connections may wait to be accepted.
   int backlog = 100;
   /// Allows to bind an address that was in use a moment ago.

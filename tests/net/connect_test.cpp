@@ -169,7 +169,7 @@ TEST_P(Connect, TheProtocolOfTheSocketMayBeGiven) {  // CON-1
     link.writer.close();
     const std::string error =
         co_await error_of(open_connection("127.0.0.1", port, {.proto = IPPROTO_UDP}));
-    EXPECT_THAT(error, ::testing::HasSubstr("socket 127.0.0.1:"));
+    EXPECT_THAT(error, ::testing::HasSubstr("socket for 127.0.0.1:"));
     server.close();
   }());
 }

@@ -9,7 +9,8 @@
 // What one request is depends on the mode:
 //   echo   a message is sent, and comes back; every byte is compared (the default)
 //   udp    the same with datagrams
-//   churn  a connection of its own for each message: connect, echo, reset
+//   churn  a connection of its own for each message: connect, echo, end, wait for the end
+//   reset  the same, and the connection is reset when the message is back
 //   sink   SIZE bytes are sent, and nothing comes back
 //   file   the message's number is sent, SIZE bytes of any content come back
 //
@@ -43,12 +44,13 @@ enum {
 static const double seconds_max = 60;
 static const double warm_up_seconds = 0.1;
 
-enum mode { MODE_ECHO, MODE_UDP, MODE_CHURN, MODE_SINK, MODE_FILE };
-static const char* const mode_names[] = {"echo", "udp", "churn", "sink", "file"};
+enum mode { MODE_ECHO, MODE_UDP, MODE_CHURN, MODE_RESET, MODE_SINK, MODE_FILE };
+static const char* const mode_names[] = {"echo", "udp", "churn", "reset", "sink", "file"};
 
 struct connection {
   int fd;
   bool waits_to_write;
+  bool ends;            // Its message is back; the server's end is waited for.
   size_t sent;      // Of the message that is being sent,
   size_t received;  // and of the same message on its way back.
   uint64_t number;
@@ -176,6 +178,7 @@ static bool receive(struct connection* connection) {
   // One byte more than is due, to notice a server that says too much.
   const ssize_t received = recv(connection->fd, incoming, missing + 1, 0);
   if (received < 0 && errno == EAGAIN) return false;
+  if (received == 0 && connection->ends) return true;
   if (received <= 0) fail("connection lost");
   memcpy(message, &connection->number, STAMP_SIZE);
   if ((size_t)received > missing ||
@@ -185,7 +188,23 @@ static bool receive(struct connection* connection) {
     exit(1);
   }
   connection->received += (size_t)received;
-  return connection->received == options.size;
+  if (connection->received < options.size) return false;
+  if (options.mode != MODE_CHURN) return true;
+  connection->ends = true;
+  if (shutdown(connection->fd, SHUT_WR) < 0) fail("shutdown");
+  return false;
+}
+
+// Each from another address, as the ports of one would run out: ended connections are
+// remembered for a minute.
+static void bind_elsewhere(int fd) {
+  enum { FIRST = 0x7f010001, COUNT = 50000 };
+  static uint32_t next = 0;
+  const int on = 1;
+  const struct sockaddr_in from = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(FIRST + next++ % COUNT)};
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  if (bind(fd, (const struct sockaddr*)&from, sizeof from) < 0) fail("bind");
 }
 
 static void connect_to_server(int fd) {
@@ -210,6 +229,7 @@ static void open_connection(struct connection* connection) {
   const int type = options.mode == MODE_UDP ? SOCK_DGRAM : SOCK_STREAM;
   connection->fd = socket(options.path != NULL ? AF_UNIX : AF_INET, type | SOCK_CLOEXEC, 0);
   if (connection->fd < 0) fail("socket");
+  if (options.mode == MODE_CHURN && options.path == NULL) bind_elsewhere(connection->fd);
   connect_to_server(connection->fd);
   if (options.path == NULL && type == SOCK_STREAM) {
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -219,6 +239,7 @@ static void open_connection(struct connection* connection) {
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0) fail("epoll_ctl");
   connection->waits_to_write = false;
+  connection->ends = false;
 }
 
 // The run ----------------------------------------------------------------------------------
@@ -231,7 +252,7 @@ static bool progress(struct connection* connection, uint32_t events) {
 }
 
 static void begin_next(struct connection* connection, uint64_t time) {
-  if (options.mode == MODE_CHURN) {
+  if (options.mode == MODE_CHURN || options.mode == MODE_RESET) {
     close(connection->fd);
     time = now();
     open_connection(connection);

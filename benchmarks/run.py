@@ -60,6 +60,10 @@ WORKLOADS = {  # What a request is: (arguments of echo_load, server of each libr
         ["-m", "churn", "-s", "64", "-c", "50"],
         {FLOOR: ["echo_epoll"], "aster": ["echo_aster"], "libuv": ["echo_uv"],
          "asio": ["echo_asio", "coroutines"]}),
+    "the same, each ended by a reset": (
+        ["-m", "reset", "-s", "64", "-c", "50"],
+        {FLOOR: ["echo_epoll"], "aster": ["echo_aster"], "libuv": ["echo_uv"],
+         "asio": ["echo_asio", "coroutines"]}),
     "receiving 64 KiB × 10": (
         ["-m", "sink", "-s", "65536", "-c", "10"],
         {FLOOR: ["echo_epoll", "sink"], "aster": ["echo_aster", "sink"],

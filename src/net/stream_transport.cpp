@@ -74,12 +74,12 @@ void StreamTransport::opened() noexcept {
   if (medium_ == Medium::socket) {
     read_addresses();
     const int on = 1;
-    if (local_.is_ip()) {
+    if (local_.get().is_ip()) {
       static_cast<void>(backend_->set_option(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
     }
   }
   log_event(*scheduler_, [this] {
-    return "connection to " + subject() + " made, from " + local_.str() + ", at " +
+    return "connection to " + subject() + " made, from " + local_.get().str() + ", at " +
            short_place(source_);
   });
 }
@@ -95,8 +95,8 @@ void StreamTransport::read_addresses() noexcept {
   }
 }
 
-std::optional<Address> StreamTransport::peername() const { return known(peer_); }
-std::optional<Address> StreamTransport::sockname() const { return known(local_); }
+std::optional<Address> StreamTransport::peername() const { return known(peer_.get()); }
+std::optional<Address> StreamTransport::sockname() const { return known(local_.get()); }
 
 SocketView StreamTransport::socket() const {
   return medium_ == Medium::socket ? SocketView(fd_, backend_) : SocketView();
@@ -109,9 +109,9 @@ std::optional<native_socket> StreamTransport::pipe() const {
 
 std::string StreamTransport::subject() const {
   if (medium_ != Medium::socket) return "pipe " + std::to_string(receive_.fd);
-  std::string text = peer_.str();
+  std::string text = peer_.get().str();
   // The client of a unix socket has no name of its own.
-  return text.empty() ? local_.str() : text;
+  return text.empty() ? local_.get().str() : text;
 }
 
 std::string StreamTransport::str() const {

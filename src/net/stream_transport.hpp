@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "net/kept_address.hpp"
+
 #include <aster/base/buffer.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/state_ref.hpp>
@@ -178,8 +180,8 @@ class StreamTransport : public Transport, public ListNode {
   std::exception_ptr lost_error_;
   SendfileWait* file_ = nullptr;   // A file is being sent.
   ServerState* server_ = nullptr;  // Counted.
-  Address peer_;
-  Address local_;
+  KeptAddress peer_;
+  KeptAddress local_;
 
  protected:
   std::source_location source_;  // The call that made it, or its server.

@@ -37,6 +37,8 @@ class StateRef {
     return StateRef(&state);
   }
   [[nodiscard]] State* get() const noexcept { return state_; }
+  /// Leaves the reference to the caller; empty afterwards.
+  [[nodiscard]] State* give_up() noexcept { return std::exchange(state_, nullptr); }
   State* operator->() const noexcept { return state_; }
   State& operator*() const noexcept { return *state_; }
   explicit operator bool() const noexcept { return state_ != nullptr; }

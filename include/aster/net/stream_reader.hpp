@@ -136,7 +136,7 @@ class ASTER_API ReadAwaiterBase : public Waiter {
   using aster_awaiter = void;
   ReadAwaiterBase(StateRef<ReaderState> reader, const ReadWish& wish,
                   const std::vector<std::string>* separators) noexcept
-      : reader_(std::move(reader)), wish_(wish), separators_(separators) {}
+      : reader_(reader.give_up()), wish_(wish), separators_(separators) {}
 
   /// Throws RuntimeError when another task is reading.
   [[nodiscard]] bool await_ready() {
@@ -175,7 +175,9 @@ class ASTER_API ReadAwaiterBase : public Waiter {
   void release() noexcept;
   bool cancel(Driver& driver, std::string& message) noexcept override;
 
-  StateRef<ReaderState> reader_;
+  // A reference that the derived class gives up: a destructor here would write this
+  // class's table into every awaiter that ends.
+  ReaderState* reader_;
   Driver* driver_ = nullptr;     // Null until it suspends.
   std::string_view received_{};  // What did not pass through the buffer.
   ReadWish wish_;
@@ -191,6 +193,7 @@ class ReadAwaiter final : public ReadAwaiterBase {
   ~ReadAwaiter() {
     if (is_reading()) [[unlikely]]
       release();
+    reader_->release_reference();
   }
   T await_resume() {
     go_on();

@@ -50,8 +50,6 @@ class LinkRef {
 class ASTER_API LinkWaiter : public Waiter, public ListNode {
  public:
   using aster_awaiter = void;
-  explicit LinkWaiter(LinkRef link) noexcept : link_(std::move(link)) {}
-
   /// The link is ready for it; it is out of the list already.
   void wake() noexcept { driver_->wake(); }
 
@@ -59,13 +57,12 @@ class ASTER_API LinkWaiter : public Waiter, public ListNode {
   ~LinkWaiter() = default;  // Those derived from it unlink it.
   bool cancel(Driver& driver, std::string& message) noexcept override;
 
-  LinkRef link_;
   Driver* driver_ = nullptr;  // Null until it suspends.
 };
 
 class ASTER_API DrainAwaiter final : public LinkWaiter {
  public:
-  using LinkWaiter::LinkWaiter;
+  explicit DrainAwaiter(LinkRef link) noexcept : link_(std::move(link)) {}
   ~DrainAwaiter() { unlink(); }
   [[nodiscard]] bool await_ready() const noexcept { return link_.is_calm(); }
   template <class Promise>
@@ -79,11 +76,13 @@ class ASTER_API DrainAwaiter final : public LinkWaiter {
  private:
   void wait(Driver& driver) noexcept;
   void finish();
+
+  LinkRef link_;
 };
 
 class ASTER_API ClosedAwaiter final : public LinkWaiter {
  public:
-  using LinkWaiter::LinkWaiter;
+  explicit ClosedAwaiter(LinkRef link) noexcept : link_(std::move(link)) {}
   ~ClosedAwaiter() { unlink(); }
   [[nodiscard]] bool await_ready() const noexcept;
   template <class Promise>
@@ -94,6 +93,8 @@ class ASTER_API ClosedAwaiter final : public LinkWaiter {
 
  private:
   void wait(Driver& driver) noexcept;
+
+  LinkRef link_;
 };
 
 /// A wait for a connection that has not begun.

@@ -18,21 +18,13 @@
 // is first. By default it polls and never sleeps, so that no server pays, inside its
 // `send`, for waking it; -S sleeps.
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <dirent.h>
-#include <errno.h>
+#include "load.h"
+
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -73,69 +65,6 @@ static struct {
 static int epoll;
 static char* message;  // What every connection sends, but for the stamp.
 static char* incoming;
-
-static void fail(const char* what) {
-  fprintf(stderr, "echo_load: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static uint64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-// The time that all threads of the server have spent on a CPU, in nanoseconds.
-static uint64_t server_cpu(void) {
-  if (options.server == 0) return 0;
-  char path[320];
-  snprintf(path, sizeof path, "/proc/%d/task", options.server);
-  DIR* tasks = opendir(path);
-  if (tasks == NULL) fail(path);
-  uint64_t sum = 0;
-  struct dirent* task;
-  while ((task = readdir(tasks)) != NULL) {
-    if (task->d_name[0] == '.') continue;
-    snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", options.server, task->d_name);
-    FILE* file = fopen(path, "r");
-    unsigned long long time = 0;
-    if (file == NULL) continue;
-    if (fscanf(file, "%llu", &time) == 1) sum += time;
-    fclose(file);
-  }
-  closedir(tasks);
-  return sum;
-}
-
-// Round-trip times --------------------------------------------------------------------
-
-// Counts by time: 32 steps for each power of two, so within 3 %.
-enum { STEPS = 32, POWERS = 40 };
-static uint64_t histogram[POWERS * STEPS];
-
-static unsigned place_of(uint64_t time) {
-  if (time < STEPS) return (unsigned)time;
-  const unsigned power = 63 - (unsigned)__builtin_clzll(time);
-  const unsigned place =
-      (power - 4) * STEPS + (unsigned)(time >> (power - 5) & (uint64_t)(STEPS - 1));
-  return place < POWERS * STEPS ? place : POWERS * STEPS - 1;
-}
-
-static double time_at(unsigned place) {
-  if (place < STEPS) return place;
-  const unsigned power = place / STEPS + 4;
-  return (double)((uint64_t)(STEPS + place % STEPS) << (power - 5));
-}
-
-static double quantile_us(uint64_t total, double part) {
-  const uint64_t wanted = (uint64_t)((double)total * part);
-  uint64_t seen = 0;
-  for (unsigned place = 0; place < POWERS * STEPS; ++place) {
-    seen += histogram[place];
-    if (seen > wanted) return time_at(place) / 1000;
-  }
-  return 0;
-}
 
 // One connection -------------------------------------------------------------------------
 
@@ -193,18 +122,6 @@ static bool receive(struct connection* connection) {
   connection->ends = true;
   if (shutdown(connection->fd, SHUT_WR) < 0) fail("shutdown");
   return false;
-}
-
-// Each from another address, as the ports of one would run out: ended connections are
-// remembered for a minute.
-static void bind_elsewhere(int fd) {
-  enum { FIRST = 0x7f010001, COUNT = 50000 };
-  static uint32_t next = 0;
-  const int on = 1;
-  const struct sockaddr_in from = {.sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(FIRST + next++ % COUNT)};
-  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  if (bind(fd, (const struct sockaddr*)&from, sizeof from) < 0) fail("bind");
 }
 
 static void connect_to_server(int fd) {
@@ -280,7 +197,7 @@ static void run(struct connection* connections) {
       measuring = true;
       done = 0;
       memset(histogram, 0, sizeof histogram);
-      cpu = server_cpu();
+      cpu = server_cpu(options.server);
       since = time = now();
     }
     if (time >= end || done >= options.requests) break;
@@ -304,7 +221,7 @@ static void run(struct connection* connections) {
       "\"p50_us\": %.1f, \"p99_us\": %.1f, \"server_cpu_ns\": %.1f}\n",
       mode_names[options.mode], options.connections, options.size, (unsigned long long)done,
       (double)done / elapsed, quantile_us(done, 0.5), quantile_us(done, 0.99),
-      (double)(server_cpu() - cpu) / requests);
+      (double)(server_cpu(options.server) - cpu) / requests);
 }
 
 static enum mode mode_of(const char* name) {
@@ -358,17 +275,11 @@ int main(int argc, char** argv) {
     fprintf(stderr, "echo_load: an option is out of range\n");
     return 2;
   }
-  if (options.cpu >= 0) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)options.cpu, &set);
-    sched_setaffinity(0, sizeof set, &set);
-  }
-  message = malloc(options.size);
+  pin_to(options.cpu);
+  message = make_message(options.size, 0);
   incoming = malloc(options.size + 1);
   struct connection* connections = calloc((size_t)options.connections, sizeof *connections);
-  if (message == NULL || incoming == NULL || connections == NULL) fail("malloc");
-  for (size_t i = 0; i < options.size; ++i) message[i] = (char)(i * 31 + i / 251);
+  if (incoming == NULL || connections == NULL) fail("malloc");
   epoll = epoll_create1(EPOLL_CLOEXEC);
   for (int i = 0; i < options.connections; ++i) open_connection(&connections[i]);
   run(connections);

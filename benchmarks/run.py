@@ -34,7 +34,8 @@ SERVERS = {  # The first is what all others are compared with.
     "asio, callbacks": ["echo_asio", "callbacks"],
     "asio, coroutines": ["echo_asio", "coroutines"],
 }
-UNIX_PATH, FILE_PATH = "UNIX_PATH", "FILE_PATH"  # Stand for files made for one run.
+# Stand for files made for one run.
+UNIX_PATH, FILE_PATH, PEM_PATH = "UNIX_PATH", "FILE_PATH", "PEM_PATH"
 WORKLOADS = {  # What a request is: (arguments of echo_load, server of each library).
     "echo 1 KiB × 50, protocol": (
         ["-s", "1024", "-c", "50"],
@@ -72,6 +73,21 @@ WORKLOADS = {  # What a request is: (arguments of echo_load, server of each libr
         ["-m", "file", "-s", "1048576", "-c", "10"],
         {FLOOR: ["echo_epoll", "file", FILE_PATH], "aster": ["echo_aster", "file", FILE_PATH]}),
 }
+TLS_FLOOR = "blocking OpenSSL"
+TLS_ECHO = {TLS_FLOOR: ["tls_blocking", PEM_PATH], "aster": ["echo_aster", "tls", PEM_PATH],
+            "asio": ["tls_asio", PEM_PATH]}
+TLS_WORKLOADS = {  # The same of tls_load.
+    "TLS echo 1 KiB × 50": (["-s", "1024", "-c", "50"], TLS_ECHO),
+    "TLS echo 16 KiB × 50": (["-s", "16384", "-c", "50"], TLS_ECHO),
+    "a full handshake for each 64 B echo, × 50": (
+        ["-m", "full", "-s", "64", "-c", "50"], TLS_ECHO),
+    "a resumed handshake for each 64 B echo, × 50": (
+        ["-m", "resumed", "-s", "64", "-c", "50"], TLS_ECHO),
+    "receiving 64 KiB × 10 by TLS": (
+        ["-m", "sink", "-s", "65536", "-c", "10"],
+        {TLS_FLOOR: ["tls_blocking", PEM_PATH, "sink"],
+         "aster": ["echo_aster", "tls_sink", PEM_PATH], "asio": ["tls_asio", PEM_PATH, "sink"]}),
+}
 CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_core_bench",
                  "tokio": "core_tokio_bench", "go": "core_go_bench"}
 # CPython is as slow as it is steady: a twentieth of the operations will do.
@@ -92,6 +108,9 @@ CORE_ROWS = {  # Row: its unit. All but the last two are CPU time per operation.
 INSTRUCTION_ROWS = ("create_join create_join_batch switch_100 await_depth_10 call_soon "
                     "future_handover lock_free lock_handover queue_round_trip "
                     "timer_start_cancel").split()
+
+
+PARTS = ("core", "echo", "network", "tls", "instructions")
 
 
 class Failed(Exception):
@@ -275,49 +294,74 @@ class Session:
 
     # Other workloads ------------------------------------------------------------------
 
-    def workload_round(self, turn, folder, workload, runs):
+    def workload_round(self, turn, workload, arguments, servers, program, paths, runs):
         """Each library once; the values of the round by (measure, library)."""
-        arguments, servers = WORKLOADS[workload]
         values = {}
         for name, command in rotated(servers.items(), turn):
             if not self.has(command[0]):
                 continue
-            paths = {UNIX_PATH: str(folder / f"socket-{turn}-{len(runs)}"),
-                     FILE_PATH: str(folder / "file")}
-            command = [paths.get(word, word) for word in command]
-            load = [paths.get(word, word) for word in arguments]
+            places = paths(len(runs))  # What stands for a path, and the path.
+            command = [places.get(word, word) for word in command]
+            load = [places.get(word, word) for word in arguments]
             with self.tolerated(f"{name}, {workload}"), \
                     self.server(command, ("taskset", "-c", str(SERVER_CPU))) as (pid, port):
                 seconds = 0.2 if self.options.quick else 0.5
                 result = json.loads(run(
-                    [str(word) for word in (self.programs / "echo_load", "-P", port, *load, "-d",
+                    [str(word) for word in (self.programs / program, "-P", port, *load, "-d",
                                             seconds, "-p", pid, "-C", LOAD_CPU)], 30))
                 values["cpu", name] = result["server_cpu_ns"]
                 values["rate", name] = result["requests_per_second"]
                 runs.append({"round": turn, "workload": workload, "library": name, **result})
         return values
 
-    def network(self):
-        runs = []
-        rounds = {workload: [] for workload in WORKLOADS}
-        with tempfile.TemporaryDirectory() as name:
-            folder = pathlib.Path(name)
-            (folder / "file").write_bytes(os.urandom(1 << 20))
-            for turn in range(self.options.rounds):
-                for workload in WORKLOADS:
-                    rounds[workload].append(self.workload_round(turn, folder, workload, runs))
-        peers = ["aster", "libuv", "asio"]
+    def workload_tables(self, rounds, floor_name, peers):
         for measure, unit, text in (("cpu", "ns", "the server's CPU time for one request"),
                                     ("rate", "1/s", "requests per second")):
             lines = []
             for workload, values in rounds.items():
-                floor = median(values, measure, FLOOR)
-                ratios = [median_ratio(values, measure, peer, FLOOR) for peer in peers]
+                floor = median(values, measure, floor_name)
+                ratios = [median_ratio(values, measure, peer, floor_name) for peer in peers]
                 lines.append([workload, None if floor is None else f"{floor:,.0f} {unit}"] +
                              [None if ratio is None else f"{ratio:.2f}" for ratio in ratios])
-            table(f"{text[0].upper()}{text[1:]}, as a ratio to the {FLOOR}; median of "
-                  f"{self.options.rounds} rounds", ["workload", FLOOR, *peers], lines)
-        self.results["network"] = runs
+            table(f"{text[0].upper()}{text[1:]}, as a ratio to the {floor_name}; median of "
+                  f"{self.options.rounds} rounds", ["workload", floor_name, *peers], lines)
+
+    def workloads(self, workloads, program, paths, floor, peers):
+        """Rounds of all workloads, and their tables; every single result."""
+        runs = []
+        rounds = {workload: [] for workload in workloads}
+        for turn in range(self.options.rounds):
+            for workload in workloads:
+                rounds[workload].append(
+                    self.workload_round(turn, workload, *workloads[workload], program, paths, runs))
+        self.workload_tables(rounds, floor, peers)
+        return runs
+
+    def network(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "file").write_bytes(os.urandom(1 << 20))
+
+            def paths(serial):
+                return {UNIX_PATH: str(folder / f"socket-{serial}"), FILE_PATH: str(folder / "file")}
+
+            self.results["network"] = self.workloads(WORKLOADS, "echo_load", paths, FLOOR,
+                                                     ["aster", "libuv", "asio"])
+
+    def tls(self):
+        if not self.has("tls_load") or shutil.which("openssl") is None:
+            print("aster: no OpenSSL: TLS is not measured")
+            return
+        with tempfile.TemporaryDirectory() as name:
+            path = pathlib.Path(name) / "certificate.pem"
+            run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                 "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                 "-keyout", path, "-out", path.with_suffix(".cert")], 20)
+            with path.open("a", encoding="ascii") as both:
+                both.write(path.with_suffix(".cert").read_text(encoding="ascii"))
+            self.results["tls"] = self.workloads(TLS_WORKLOADS, "tls_load",
+                                                 lambda serial: {PEM_PATH: str(path)}, TLS_FLOOR,
+                                                 ["aster", "asio"])
 
     # Instructions ---------------------------------------------------------------------
 
@@ -407,7 +451,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True, help="the build folder")
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
     parser.add_argument("--rounds", type=int, help="how often each cell is measured (5; quick: 2)")
-    parser.add_argument("--only", choices=("core", "echo", "network", "instructions"), action="append",
+    parser.add_argument("--only", choices=PARTS, action="append",
                         help="only this part; may be repeated")
     options = parser.parse_args()
     if options.rounds is None:
@@ -425,7 +469,7 @@ def main():
         "compiler": compiler(options.build), "load": os.getloadavg(),
     }
     print(", ".join(f"{key} {value}" for key, value in session.results["machine"].items()))
-    for part in options.only or ("core", "echo", "network", "instructions"):
+    for part in options.only or PARTS:
         getattr(session, part)()
     session.results["machine"]["load_after"] = os.getloadavg()
     session.results["errors"] = session.errors

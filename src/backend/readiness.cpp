@@ -18,8 +18,9 @@
 // flag falls without a second recv to see EAGAIN. On level-triggered facilities that
 // is always safe, as what is left is reported again. On edge-triggered ones it is
 // not when
-//   - the socket keeps message borders (datagrams; AF_UNIX streams too, where a recv
-//     stops at passed descriptors): so the rule is for TCP only;
+//   - the socket keeps message borders (datagrams): so the rule is for TCP, and for
+//     AF_UNIX streams, where a recv stops at passed descriptors only, and says so
+//     when it is made as a recvmsg;
 //   - the end of the stream or an error has been reported together with the data:
 //     the event was the last one. `short_read_proves_nothing` then keeps the flag
 //     up until a recv says EAGAIN;
@@ -306,8 +307,11 @@ template <bool is_socket>
     size = std::min(size, lent_size);
     operation.lent_lasts = delivery_.ready != nullptr;
   }
+  bool has_stopped = false;
   const std::int64_t result = sys::uninterrupted([&] {
     if constexpr (is_socket) {
+      if (entry.has(Entry::is_unix_stream)) [[unlikely]]
+        return sys::recv_telling(operation.fd, data, size, has_stopped);
       return sys::recv(operation.fd, data, size);
     } else {
       return sys::read(operation.fd, data, size);
@@ -317,7 +321,7 @@ template <bool is_socket>
     const auto length = static_cast<std::size_t>(result);
     operation.lent = {data, length};
     entry.set(Entry::maybe_readable);
-    if (length < size && is_drained_by_short_read(operation.fd, entry)) {
+    if (length < size && !has_stopped && is_drained_by_short_read(operation.fd, entry)) {
       entry.clear(Entry::maybe_readable);
     }
   } else if (would_block(result)) {
@@ -341,20 +345,25 @@ bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
 bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
   if (entry.has(Entry::short_read_proves_nothing)) return false;
   if (!edge_triggered_) return true;
-  if (!entry.has(Entry::is_kind_known)) {
-    entry.set(Entry::is_kind_known);
+  if (entry.has(Entry::is_kind_known)) return entry.has(Entry::is_tcp | Entry::is_unix_stream);
+  entry.set(Entry::is_kind_known);
+  const auto option = [fd](int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return sys::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+  };
 #if defined(SO_PROTOCOL)
-    int protocol = 0;
-    socklen_t size = sizeof protocol;
-    if (sys::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-        protocol == IPPROTO_TCP) {
-      entry.set(Entry::is_tcp);
-    }
-#else
-    static_cast<void>(fd);
-#endif
+  if (option(SO_PROTOCOL) == IPPROTO_TCP) {
+    entry.set(Entry::is_tcp);
+    return true;
   }
-  return entry.has(Entry::is_tcp);
+#endif
+#if defined(SO_DOMAIN)
+  if (option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == SOCK_STREAM) {
+    entry.set(Entry::is_unix_stream);  // From the next recv on, which will tell.
+  }
+#endif
+  return false;
 }
 
 bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {

@@ -56,21 +56,23 @@ class Readiness : public SystemIo {
     std::uint32_t generation = 0;  // Raised whenever the number may mean another file.
     std::uint8_t watch_mask = 0;
     std::uint8_t armed = 0;  // The facility's own: what it waits for; 0 for nothing.
-    std::uint8_t flags = maybe_readable | maybe_writable;
+    std::uint16_t flags = maybe_readable | maybe_writable;
 
     // In `flags`:
-    static constexpr std::uint8_t maybe_readable = 1;  // Else only tried after an event.
-    static constexpr std::uint8_t maybe_writable = 2;
-    static constexpr std::uint8_t short_read_proves_nothing = 4;  // "Short reads" in readiness.cpp.
-    static constexpr std::uint8_t is_kind_known = 8;              // is_tcp says the truth.
-    static constexpr std::uint8_t is_tcp = 16;
-    static constexpr std::uint8_t is_connecting = 32;     // writer's connect is under way.
-    static constexpr std::uint8_t is_read_deferred = 64;  // The next poll tries reader.
-    static constexpr std::uint8_t is_write_deferred = 128;
+    static constexpr std::uint16_t maybe_readable = 1;  // Else only tried after an event.
+    static constexpr std::uint16_t maybe_writable = 2;
+    static constexpr std::uint16_t short_read_proves_nothing =
+        4;                                             // "Short reads" in readiness.cpp.
+    static constexpr std::uint16_t is_kind_known = 8;  // is_tcp says the truth.
+    static constexpr std::uint16_t is_tcp = 16;
+    static constexpr std::uint16_t is_connecting = 32;     // writer's connect is under way.
+    static constexpr std::uint16_t is_read_deferred = 64;  // The next poll tries reader.
+    static constexpr std::uint16_t is_write_deferred = 128;
+    static constexpr std::uint16_t is_unix_stream = 256;  // When is_kind_known.
 
-    [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
-    void set(std::uint8_t flag) noexcept { flags = static_cast<std::uint8_t>(flags | flag); }
-    void clear(std::uint8_t flag) noexcept { flags = static_cast<std::uint8_t>(flags & ~flag); }
+    [[nodiscard]] bool has(std::uint16_t flag) const noexcept { return (flags & flag) != 0; }
+    void set(std::uint16_t flag) noexcept { flags = static_cast<std::uint16_t>(flags | flag); }
+    void clear(std::uint16_t flag) noexcept { flags = static_cast<std::uint16_t>(flags & ~flag); }
 
     /// The facility knows all it must, whatever operations come and go.
     [[nodiscard]] bool is_settled(std::uint8_t settled) const noexcept {

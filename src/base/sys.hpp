@@ -219,6 +219,20 @@ inline msghdr shortened(const msghdr& message, std::size_t size, iovec& first) n
   return cut;
 }
 
+/// A recv that tells, of a unix socket, when it has stopped at what belongs to a message,
+/// such as passed descriptors, which are lost.
+inline std::int64_t recv_telling(int fd, void* data, std::size_t size, bool& has_stopped) noexcept {
+  const Verdict v = admit(SysCall::recv, fd, size);
+  if (v.error != 0) return -v.error;
+  iovec piece{data, v.size};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  const std::int64_t result = outcome(::recvmsg(fd, &message, 0));
+  has_stopped = (message.msg_flags & MSG_CTRUNC) != 0;
+  return result;
+}
+
 inline std::int64_t recvmsg(int fd, msghdr* message, int flags = 0) noexcept {
   constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
   const Verdict v = admit(SysCall::recvmsg, fd, all);

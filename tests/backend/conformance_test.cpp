@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -499,6 +500,63 @@ TEST_P(BackendTest, ShortRecvSparesTheWastedOne) {
   EXPECT_EQ(faults.calls(SysCall::recv), 0U);
   EXPECT_EQ(faults.calls(SysCall::epoll_ctl), 0U);
   backend().cancel(op);
+}
+
+TEST_P(BackendTest, ShortRecvOfAUnixStreamSparesTheWastedOneToo) {
+  NEEDS_FAULTS();
+  NEEDS_SYSTEM();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const native_socket receiver = own(ends[0]);
+  const native_socket sender = own(ends[1]);
+  send(sender, "first");
+  EXPECT_EQ(receive(receiver), "first");  // What it is, is looked up.
+  Op op(Kind::recv, receiver);
+  op.size = 1000;
+  backend().submit(op);
+  send(sender, "x");
+  run_until([&] { return op.completions == 1; });
+
+  const Faults faults;
+  EXPECT_FALSE(backend().submit(op));
+
+  EXPECT_EQ(faults.calls(SysCall::recv), 0U);
+  backend().cancel(op);
+}
+
+TEST_P(BackendTest, DataBehindPassedDescriptorsIsReceived) {
+  NEEDS_SYSTEM();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const native_socket receiver = own(ends[0]);
+  const native_socket sender = own(ends[1]);
+  const auto send_with_descriptor = [&](std::string text) {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    iovec piece{text.data(), text.size()};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr& header = *CMSG_FIRSTHDR(&message);
+    header.cmsg_level = SOL_SOCKET;
+    header.cmsg_type = SCM_RIGHTS;
+    header.cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(&header), &sender, sizeof sender);
+    ASSERT_EQ(::sendmsg(sender, &message, 0), static_cast<ssize_t>(text.size()));
+  };
+  for (int i = 0; i < 3; ++i) {
+    Op op(Kind::recv, receiver);
+    op.size = 1000;
+    if (backend().submit(op)) ADD_FAILURE() << "nothing was there";
+    send_with_descriptor("one ");
+    send_with_descriptor("two ");
+    send(sender, "three");
+    run_until([&] { return op.completions == 1; });
+    std::string all = op.received;
+    while (all.size() < 13) all += receive(receiver);  // A recv stops at each of them.
+    EXPECT_EQ(all, "one two three");
+  }
 }
 
 TEST_P(BackendTest, MessagesThatAreShorterThanTheBufferAreAllReceived) {

@@ -21,6 +21,9 @@
 //  - A connected socket takes datagrams of its peer only, and gets them before sockets
 //    that are merely bound. What does not fit into the buffer of a receive is cut off.
 //
+// Between unix sockets a datagram arrives at once, or cannot be sent: an error tells that
+// nobody is at the path, and EAGAIN that the receiver's buffer is full. Nothing is lost.
+//
 // Loss, duplicates and other orders come from SimOptions only. A duplicate counts as
 // sent again; what was lost or cut off as discarded.
 namespace aster::inline v0::testing::detail {
@@ -29,11 +32,13 @@ namespace {
 
 using State = SimSocket::State;
 
-constexpr std::size_t size_max = 65507;  // Of a UDP datagram over IPv4.
+constexpr std::size_t size_max = 65507;        // Of a UDP datagram over IPv4.
+constexpr std::size_t unix_size_max = 212960;  // With the buffers that Linux gives.
 
 }  // namespace
 
 int SimDatagrams::connect(SimSocket& socket, const Address& address) {
+  if (socket.family == AF_UNIX) return connect_path(socket, address);
   const Address target = destination(address);
   if (const int error = check_target(socket, target)) return error;
   if (const int error = network_.ports.bind_towards(socket, target)) return error;
@@ -42,6 +47,54 @@ int SimDatagrams::connect(SimSocket& socket, const Address& address) {
   socket.error = 0;
   network_.touch(socket);
   return 0;
+}
+
+int SimDatagrams::connect_path(SimSocket& socket, const Address& address) {
+  SimSocket* receiver = nullptr;
+  if (const int error = find_receiver(socket, address, receiver)) return error;
+  socket.peer = receiver->local;
+  socket.state = State::connected;
+  network_.touch(socket);
+  return 0;
+}
+
+// The unix socket at `target`, if it takes datagrams of `socket`.
+int SimDatagrams::find_receiver(const SimSocket& socket, const Address& target,
+                                SimSocket*& receiver) const {
+  if (target.family() != AF_UNIX) return -EINVAL;
+  receiver = network_.ports.at_path(target.path());
+  // Here a path ends with its socket; its peer knows that there was one.
+  if (receiver == nullptr) return socket.peer == target ? -ECONNREFUSED : -ENOENT;
+  if (receiver->type != SOCK_DGRAM) return -EPROTOTYPE;
+  return receiver->state == State::connected && receiver->peer != socket.local ? -EPERM : 0;
+}
+
+std::int64_t SimDatagrams::hand_over(SimSocket& socket, std::string bytes, const Address& target) {
+  SimSocket* receiver = nullptr;
+  if (const int error = find_receiver(socket, target, receiver)) return error;
+  const std::size_t size = bytes.size();
+  if (size > unix_size_max) return -EMSGSIZE;
+  if (!receiver->inbox.empty() && receiver->inbox_size + size > options_.capacity) {
+    if (!std::exchange(socket.is_held_back, true)) {
+      receiver->held_back.push_back({socket.fd, socket.generation});
+    }
+    return -EAGAIN;
+  }
+  receiver->inbox.push_back({std::move(bytes), socket.local});
+  receiver->inbox_size += size;
+  network_.ledger.bytes_accepted += size;
+  network_.touch(*receiver);
+  return static_cast<std::int64_t>(size);
+}
+
+// Who waits for room may try again.
+void SimDatagrams::let_go(SimSocket& receiver) {
+  for (const SimSocketRef& waiting : std::exchange(receiver.held_back, {})) {
+    SimSocket* const sender = network_.find(waiting);
+    if (sender == nullptr) continue;
+    sender->is_held_back = false;
+    network_.touch(*sender);
+  }
 }
 
 int SimDatagrams::check_target(const SimSocket& socket, const Address& target) const {
@@ -59,7 +112,12 @@ std::int64_t SimDatagrams::send(SimSocket& socket, std::span<const std::string_v
   if (target.size() != 0) {
     if (const int error = check_family(socket.family, target)) return error;
   } else if (socket.state != State::connected) {
-    return -EDESTADDRREQ;
+    return socket.family == AF_UNIX ? -ENOTCONN : -EDESTADDRREQ;
+  }
+  if (socket.family == AF_UNIX) {
+    std::string bytes;
+    for (const std::string_view piece : pieces) bytes += piece;
+    return hand_over(socket, std::move(bytes), target.size() != 0 ? target : socket.peer);
   }
   Letter letter;
   letter.to = target.size() != 0 ? destination(target) : socket.peer;
@@ -157,6 +215,7 @@ std::int64_t SimDatagrams::recv(SimSocket& socket, char* data, std::size_t size,
   const SimDatagram datagram = std::move(socket.inbox.front());
   socket.inbox.pop_front();
   socket.inbox_size -= datagram.bytes.size();
+  let_go(socket);
   const std::size_t count = std::min(size, datagram.bytes.size());
   std::copy_n(datagram.bytes.data(), count, data);
   from = datagram.from;
@@ -168,6 +227,7 @@ std::int64_t SimDatagrams::recv(SimSocket& socket, char* data, std::size_t size,
 unsigned SimDatagrams::readiness(const SimSocket& socket) const noexcept {
   if (socket.error != 0) return Watch::readable | Watch::writable;
   const unsigned readable = socket.inbox.empty() ? 0 : Watch::readable;
+  if (socket.is_held_back) return readable;
   return readable | (socket.in_flight < options_.capacity ? Watch::writable : 0);
 }
 
@@ -175,6 +235,7 @@ void SimDatagrams::close(SimSocket& socket) noexcept {
   network_.ledger.bytes_discarded += socket.inbox_size;
   socket.inbox.clear();
   socket.inbox_size = 0;
+  let_go(socket);
 }
 
 bool SimDatagrams::happens(unsigned percent) noexcept {

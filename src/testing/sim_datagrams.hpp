@@ -18,7 +18,7 @@ namespace aster::inline v0::testing::detail {
 
 class SimNetwork;
 
-/// UDP of the simulated system; sim_datagrams.cpp begins with its rules.
+/// Datagrams of the simulated system, UDP and unix; sim_datagrams.cpp begins with its rules.
 class SimDatagrams {
  public:
   SimDatagrams(SimNetwork& network, const SimOptions& options) noexcept
@@ -43,6 +43,10 @@ class SimDatagrams {
   };
 
   int check_target(const SimSocket& socket, const Address& target) const;
+  int connect_path(SimSocket& socket, const Address& address);
+  int find_receiver(const SimSocket& socket, const Address& target, SimSocket*& receiver) const;
+  std::int64_t hand_over(SimSocket& socket, std::string bytes, const Address& target);
+  void let_go(SimSocket& receiver);
   void post(Letter letter);
   void arrive(Letter& letter);
   [[nodiscard]] SimSocket* receiver_of(const Letter& letter);

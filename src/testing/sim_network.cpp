@@ -70,7 +70,7 @@ SimNetwork::SimNetwork(const SimOptions& options)
 std::int64_t SimNetwork::open(int family, int type, int protocol) {
   if (family != AF_INET && family != AF_INET6 && family != AF_UNIX) return -EAFNOSUPPORT;
   type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (type != SOCK_STREAM && (type != SOCK_DGRAM || family == AF_UNIX)) return -ESOCKTNOSUPPORT;
+  if (type != SOCK_STREAM && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
   if (protocol != 0 && protocol != protocol_of(family, type)) return -EPROTONOSUPPORT;
   auto socket = std::make_shared<SimSocket>();
   socket->family = family;
@@ -200,6 +200,7 @@ int SimNetwork::connect_path(SimSocket& socket, const Address& address, int refu
   SimSocket* const found = ports.at_path(address.path());
   if (found == nullptr) return -ENOENT;
   SimSocket& listener = *found;
+  if (listener.type != SOCK_STREAM) return -EPROTOTYPE;
   if (listener.state != State::listening) return -ECONNREFUSED;
   if (listener.backlog_queue.size() > listener.backlog) return -EAGAIN;
   auto server = std::make_shared<SimSocket>();
@@ -217,9 +218,13 @@ int SimNetwork::connect_path(SimSocket& socket, const Address& address, int refu
 }
 
 int SimNetwork::connect(SimSocket& socket, const Address& address, int refusal) {
-  if (socket.family == AF_UNIX) return connect_path(socket, address, refusal);
-  if (!address.is_ip()) return -EAFNOSUPPORT;
-  if (const int error = check_family(socket.family, address)) return error;
+  if (socket.family == AF_UNIX && socket.type == SOCK_STREAM) {
+    return connect_path(socket, address, refusal);
+  }
+  if (socket.family != AF_UNIX) {
+    if (!address.is_ip()) return -EAFNOSUPPORT;
+    if (const int error = check_family(socket.family, address)) return error;
+  }
   if (socket.type == SOCK_DGRAM)
     return refusal != 0 ? -refusal : datagrams_.connect(socket, address);
   if (socket.state == State::connecting) return -EALREADY;

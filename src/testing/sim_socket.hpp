@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 /// The sockets of the simulated system. Private to src/testing.
 namespace aster::inline v0::testing::detail {
@@ -43,6 +44,12 @@ struct SimConnection {
 struct SimDatagram {
   std::string bytes;
   Address from;
+};
+
+/// A socket that may have been closed meanwhile.
+struct SimSocketRef {
+  native_socket fd = -1;
+  std::uint64_t generation = 0;
 };
 
 struct SimSocket {
@@ -75,6 +82,8 @@ struct SimSocket {
   std::deque<SimDatagram> inbox;
   std::size_t inbox_size = 0;  ///< Bytes in it.
   std::size_t in_flight = 0;   ///< Bytes sent that have not arrived.
+  bool is_held_back = false;   ///< Of a unix socket: the receiver of its last send is full.
+  std::vector<SimSocketRef> held_back;  ///< Who waits for room in this one's inbox.
 
   // What the back end keeps; the network does not look at it.
   std::array<Operation*, 2> pending{};  ///< By direction: 0 reads, 1 writes.
@@ -82,12 +91,6 @@ struct SimSocket {
   Watch* watch = nullptr;
   unsigned watched = 0;
   bool touched = false;  ///< It is in the network's list of changes.
-};
-
-/// A socket that may have been closed meanwhile.
-struct SimSocketRef {
-  native_socket fd = -1;
-  std::uint64_t generation = 0;
 };
 
 }  // namespace aster::inline v0::testing::detail

@@ -292,12 +292,12 @@ TEST_F(SimBackendTest, RealDescriptorsCannotBeWatched) {
   EXPECT_TRUE(sim->violations().empty());
 }
 
-TEST_F(SimBackendTest, OnlyStreamsAndUdpAreThere) {
+TEST_F(SimBackendTest, OnlyStreamsAndDatagramsAreThere) {
   sim.emplace();
 
   EXPECT_EQ(sim->open_socket(AF_INET, SOCK_SEQPACKET, 0), -ESOCKTNOSUPPORT);
   EXPECT_EQ(sim->open_socket(AF_INET, SOCK_DGRAM, IPPROTO_TCP), -EPROTONOSUPPORT);
-  EXPECT_EQ(sim->open_socket(AF_UNIX, SOCK_DGRAM, 0), -ESOCKTNOSUPPORT);
+  EXPECT_EQ(sim->open_socket(AF_UNIX, SOCK_SEQPACKET, 0), -ESOCKTNOSUPPORT);
   EXPECT_EQ(sim->open_socket(AF_NETLINK, SOCK_STREAM, 0), -EAFNOSUPPORT);
   EXPECT_EQ(sim->open_socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), -EPROTONOSUPPORT);
   EXPECT_GE(sim->open_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), 0);

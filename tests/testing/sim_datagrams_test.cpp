@@ -27,7 +27,7 @@ using testing::SimCall;
 using testing::SimLedger;
 using testing::SimOptions;
 
-// UDP sockets of a simulator; "server" is bound to 127.0.0.1:53.
+// Datagram sockets of a simulator; "server" is bound to 127.0.0.1:53.
 class SimDatagramsTest : public ::testing::Test {
  protected:
   void start(SimOptions options = {}) {
@@ -190,6 +190,46 @@ TEST_F(SimDatagramsTest, ImpossibleOnesAreRefused) {
   EXPECT_EQ(send_to(client, "x", Address("255.255.255.255", 53)), -EACCES);
   EXPECT_EQ(sim->listen(server, 1), -EOPNOTSUPP);
   EXPECT_EQ(bind(open(), server_address), -EADDRINUSE);
+}
+
+TEST_F(SimDatagramsTest, BetweenUnixSocketsArriveAtOnceOrTellWhyNot) {
+  start({.capacity = 10});
+  const Address path = Address::unix_path("box");
+  const native_socket box = open(AF_UNIX);
+  const native_socket sender = open(AF_UNIX);
+
+  EXPECT_EQ(send(sender, "x"), -ENOTCONN);
+  EXPECT_EQ(send_to(sender, "x", path), -ENOENT);
+  ASSERT_EQ(bind(box, path), 0);
+  EXPECT_EQ(bind(open(AF_UNIX), path), -EADDRINUSE);
+  EXPECT_EQ(connect(sender, path), 0);
+  EXPECT_EQ(send(sender, "12345678"), 8);
+  EXPECT_EQ(send(sender, "abc"), -EAGAIN);
+  EXPECT_EQ(recv(box), "12345678");
+  EXPECT_EQ(send(sender, "abc"), 3);
+  EXPECT_EQ(recv(box), "abc");
+  EXPECT_EQ(send(sender, std::string(212961, 'x')), -EMSGSIZE);
+  sim->close_socket(box);
+  EXPECT_EQ(send(sender, "x"), -ECONNREFUSED);
+  expect_balance();
+}
+
+TEST_F(SimDatagramsTest, AUnixSocketWithAPeerRefusesOthers) {
+  start();
+  const Address one = Address::unix_path("one");
+  const Address two = Address::unix_path("two");
+  const native_socket first = open(AF_UNIX);
+  const native_socket second = open(AF_UNIX);
+  ASSERT_EQ(bind(first, one), 0);
+  ASSERT_EQ(bind(second, two), 0);
+  ASSERT_EQ(connect(first, two), 0);
+  const auto stream = static_cast<native_socket>(sim->open_socket(AF_UNIX, SOCK_STREAM, 0));
+
+  EXPECT_EQ(send_to(second, "x", one), 1);
+  EXPECT_EQ(send_to(open(AF_UNIX), "x", one), -EPERM);
+  EXPECT_EQ(connect(stream, one), -EPROTOTYPE);
+  EXPECT_EQ(recv(first), "x");
+  expect_balance();
 }
 
 TEST_F(SimDatagramsTest, HavePortsOfTheirOwn) {

@@ -88,7 +88,7 @@ struct SimPipe {
 
 /// A whole system in memory for one loop: a clock that jumps to the next event
 /// instead of waiting, a network with TCP and UDP (IPv4 and IPv6) that keeps Linux's
-/// rules, unix stream sockets and pipes. The path of a unix socket is a name without a
+/// rules, unix sockets and pipes. The path of a unix socket is a name without a
 /// file: it is free again once the socket is closed. `SimLoop` runs on one; use it directly to
 /// test what stands on `IoBackend`, and to make the network misbehave.
 ///

@@ -304,7 +304,7 @@ TEST_F(QueueTest, AJoinThatWasReachedEndsAlsoWhenMoreIsPutBeforeItRuns) {  // Q-
   EXPECT_TRUE(joining.done());
 }
 
-TEST_F(QueueTest, ShutdownLetsTheGettersFinishAndThePuttersFail) {
+TEST_F(QueueTest, ShutdownLetsTheGettersFinishAndThePuttersFail) {  // Q-11, VER-7
   Queue<int> queue{1};
   queue.put_nowait(1);
   auto putter = start(put(queue, 2));

@@ -3,11 +3,10 @@
 
 #include <aster/io/address.hpp>
 
-#include <algorithm>
 #include <array>
-#include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <cstring>
+#include <utility>
 
 namespace aster::inline v0::detail {
 
@@ -15,28 +14,46 @@ namespace aster::inline v0::detail {
 /// in place, long paths of unix sockets apart.
 class KeptAddress {
  public:
+  KeptAddress() noexcept = default;
+  KeptAddress(const KeptAddress&) = delete;
+  KeptAddress& operator=(const KeptAddress&) = delete;
+  ~KeptAddress() { clear(); }
+
   /// Throws `std::bad_alloc` for a long path, and is then unchanged.
   KeptAddress& operator=(const Address& address) {
     if (address.size() > bytes_.size()) {
-      long_ = std::make_unique<const Address>(address);
+      const Address* const path = new Address(address);
+      clear();
+      std::memcpy(bytes_.data(), &path, sizeof path);
+      size_ = is_apart;
       return *this;
     }
-    long_.reset();
-    size_ = address.size();
-    std::copy_n(static_cast<const char*>(address.data()), size_, bytes_.data());
+    clear();
+    size_ = static_cast<std::uint8_t>(address.size());
+    std::memcpy(bytes_.data(), address.data(), size_);
     return *this;
   }
 
   /// No address until one was given.
   [[nodiscard]] Address get() const {
-    if (long_ != nullptr) return *long_;
+    if (size_ == is_apart) return *path();
     return size_ == 0 ? Address() : Address::from_native(bytes_.data(), size_);
   }
 
  private:
-  std::unique_ptr<const Address> long_;
-  alignas(8) std::array<char, 28> bytes_;  // A sockaddr_in6 at most.
-  std::uint32_t size_ = 0;
+  static constexpr std::uint8_t is_apart = 0xff;
+
+  [[nodiscard]] const Address* path() const noexcept {
+    const Address* path;
+    std::memcpy(&path, bytes_.data(), sizeof path);
+    return path;
+  }
+  void clear() noexcept {
+    if (std::exchange(size_, std::uint8_t{0}) == is_apart) delete path();
+  }
+
+  std::array<char, 28> bytes_;  // A sockaddr_in6 at most; or a pointer to the address.
+  std::uint8_t size_ = 0;
 };
 
 }  // namespace aster::inline v0::detail

@@ -192,14 +192,15 @@ std::string ReaderState::take(std::size_t count) {
 
 /// A view of the next `count` bytes, which are no longer part of the stream.
 std::string_view ReaderState::lend(std::size_t count) {
+  if (lent_ == nullptr) lent_ = std::make_unique<std::string>();
   if (count < buffered()) {
-    lent_.assign(view(), 0, count);
+    lent_->assign(view(), 0, count);
     skip(count);
-    return lent_;
+    return *lent_;
   }
   const std::size_t start = std::exchange(start_, 0);
-  lent_ = std::exchange(buffer_, {});
-  return std::string_view(lent_).substr(start);
+  *lent_ = std::exchange(buffer_, {});
+  return std::string_view(*lent_).substr(start);
 }
 
 void ReaderState::skip(std::size_t count) noexcept {

@@ -33,8 +33,7 @@ class UntakenLink {
 };
 
 /// Runs one client's handler; its error ends that connection only.
-Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, UntakenLink accepted,
-                        EventLoop& loop) {
+Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, UntakenLink accepted) {
   const StateRef<StreamLink> link = accepted.take();
   std::exception_ptr error;
   try {
@@ -53,7 +52,7 @@ Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, UntakenLink acce
     error = std::current_exception();
   }
   link->close();
-  loop.call_exception_handler(
+  link->scheduler().call_exception_handler(
       {"Unhandled exception in client_connected_cb", error, current_task(), link->subject(), {}});
 }
 
@@ -72,7 +71,7 @@ class StreamAcceptor final : public Acceptor {
     TaskOptions options;
     options.source = source;
     auto stream = StateRef<StreamLink>::share(static_cast<StreamLink&>(*link));
-    loop.create_task(run_handler(handler_, UntakenLink(std::move(stream)), loop), options);
+    loop.create_task(run_handler(handler_, UntakenLink(std::move(stream))), options);
   }
 
  private:

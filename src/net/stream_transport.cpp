@@ -28,21 +28,22 @@ std::optional<Address> known(const Address& address) {
 
 }  // namespace
 
-const RunnableOps StreamTransport::EndNote::ops{
+const RunnableOps StreamTransport::end_ops{
     [](Runnable& node) {
       // Takes the note's reference over, as finishing may drop all others.
-      const StateRef<StreamTransport> link(&static_cast<EndNote&>(node).owner);
+      const StateRef<StreamTransport> link(&static_cast<StreamTransport&>(node));
       link->note_queued_ = false;
       link->finish();
     },
     [](Runnable& node) noexcept {
-      const StateRef<StreamTransport> link(&static_cast<EndNote&>(node).owner);
+      const StateRef<StreamTransport> link(&static_cast<StreamTransport&>(node));
       link->note_queued_ = false;
     }};
 
 StreamTransport::StreamTransport(EventLoop& loop, native_socket fd, Medium medium,
                                  const std::source_location& source, Operation::Complete on_receive)
-    : backend_(&loop.backend()),
+    : Runnable(&end_ops),
+      backend_(&loop.backend()),
       fd_(fd),
       sends_at_once_(medium == Medium::socket),
       receive_(*this, on_receive),
@@ -54,7 +55,6 @@ StreamTransport::StreamTransport(EventLoop& loop, native_socket fd, Medium mediu
             [](Operation& operation) noexcept {
               static_cast<LinkOperation&>(operation).owner.sent(operation);
             }),
-      note_(*this),
       source_(source) {
   scheduler_->add_reference();
   receive_.kind = medium == Medium::socket ? Operation::Kind::recv : Operation::Kind::read;
@@ -354,7 +354,7 @@ void StreamTransport::end(std::exception_ptr error) noexcept {
 void StreamTransport::post_end() noexcept {
   if (std::exchange(note_queued_, true)) return;
   add_reference();
-  scheduler_->post(note_);
+  scheduler_->post(*this);
 }
 
 void StreamTransport::finish() {
@@ -376,7 +376,7 @@ void StreamTransport::finish() {
 void StreamTransport::become_lost() noexcept {
   log_event(*scheduler_, [this] {
     const std::string text = "connection to " + subject() + " lost";
-    return lost_error_ != nullptr ? text + ": " + describe(lost_error_) : text;
+    return lost_error_ != nullptr ? text + ": " + v0::describe(lost_error_) : text;
   });
   const bool was_open = stage_ == Stage::open;
   stage_ = Stage::lost;

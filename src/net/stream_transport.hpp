@@ -35,7 +35,7 @@ enum class Medium : std::uint8_t { socket, read_pipe, write_pipe };
 /// (nothing to flush: a note is queued); lost (descriptor closed, waiters woken,
 /// the loop's reference gone). The descriptor is closed in that queued note only,
 /// once no operation is in flight, never inside a call of the user's.
-class StreamTransport : public Transport, public ListNode {
+class StreamTransport : public Transport, public ListNode, protected Runnable {
  public:
   /// Gives up its reference on the scheduler; it must be lost.
   ~StreamTransport() override;
@@ -138,12 +138,8 @@ class StreamTransport : public Transport, public ListNode {
  private:
   friend class SendfileWait;
 
-  /// The queued note that finishes the connection; counted while it is queued.
-  struct EndNote final : Runnable {
-    explicit EndNote(StreamTransport& link) noexcept : Runnable(&ops), owner(link) {}
-    static const RunnableOps ops;
-    StreamTransport& owner;
-  };
+  /// As a runnable it is the note that finishes the connection; counted while queued.
+  static const RunnableOps end_ops;
 
   void check_write(const char* call) const;
   [[nodiscard]] bool may_send_at_once() const noexcept {
@@ -172,7 +168,6 @@ class StreamTransport : public Transport, public ListNode {
   std::size_t high_;
   std::size_t low_;
   LinkOperation send_;
-  EndNote note_;
   // Written, not yet sent: first `sending_`, then `out_`. While the send operation is
   // pending the system may read `sending_` at any time, so nothing is added to it.
   Buffer sending_;

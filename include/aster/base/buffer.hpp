@@ -14,70 +14,71 @@
 namespace aster::inline v0::detail {
 
 /// Bytes in a queue: added at the end, removed from the front, contiguous. Never
-/// fills memory with zeros; gives it back when it is empty.
+/// fills memory with zeros; gives it back when it is empty, and is then one null pointer.
 class Buffer {
  public:
   Buffer() noexcept = default;
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { std::free(data_); }
+  ~Buffer() { std::free(block_); }
 
-  [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
-  [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
-  [[nodiscard]] char* data() noexcept { return data_ + begin_; }
+  [[nodiscard]] bool empty() const noexcept { return block_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return empty() ? 0 : block_->size(); }
+  [[nodiscard]] char* data() noexcept {
+    return empty() ? nullptr : block_->bytes() + block_->begin;
+  }
 
   /// Adds a copy of `bytes`. Throws `std::bad_alloc` and is then unchanged.
   void append(std::string_view bytes) {
-    if (capacity_ - end_ < bytes.size()) make_room(bytes.size());
-    std::memcpy(data_ + end_, bytes.data(), bytes.size());
-    end_ += bytes.size();
+    if (bytes.empty()) return;
+    if (empty() || block_->capacity - block_->end < bytes.size()) make_room(bytes.size());
+    std::memcpy(block_->bytes() + block_->end, bytes.data(), bytes.size());
+    block_->end += bytes.size();
   }
 
   /// Removes `count` bytes from the front; there must be as many.
   void consume(std::size_t count) noexcept {
     ASTER_ASSERT(count <= size());
-    begin_ += count;
-    if (empty()) clear();
+    if (empty()) return;
+    block_->begin += count;
+    if (block_->size() == 0) clear();
   }
 
   /// Changes places with `other`; no byte moves in memory.
-  void swap(Buffer& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(begin_, other.begin_);
-    std::swap(end_, other.end_);
-    std::swap(capacity_, other.capacity_);
-  }
+  void swap(Buffer& other) noexcept { std::swap(block_, other.block_); }
 
   /// Removes everything and gives the memory back.
-  void clear() noexcept {
-    std::free(data_);
-    data_ = nullptr;
-    begin_ = end_ = capacity_ = 0;
-  }
+  void clear() noexcept { std::free(std::exchange(block_, nullptr)); }
 
  private:
+  /// In front of the bytes, of which there are some.
+  struct Block {
+    std::size_t begin;
+    std::size_t end;
+    std::size_t capacity;
+    [[nodiscard]] std::size_t size() const noexcept { return end - begin; }
+    [[nodiscard]] char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
+  };
+
   void make_room(std::size_t more) {
     const std::size_t held = size();
-    if (held + more <= capacity_ && begin_ >= held) {
-      std::memcpy(data_, data_ + begin_, held);
+    if (!empty() && held + more <= block_->capacity && block_->begin >= held) {
+      std::memcpy(block_->bytes(), data(), held);
     } else {
+      const std::size_t capacity = empty() ? 0 : block_->capacity;
       const std::size_t wanted =
-          std::max(held + more, std::min(2 * capacity_, held + more + (1U << 20U)));
-      char* bigger = static_cast<char*>(std::malloc(wanted));
-      if (bigger == nullptr) throw std::bad_alloc();
-      if (held > 0) std::memcpy(bigger, data_ + begin_, held);
-      std::free(data_);
-      data_ = bigger;
-      capacity_ = wanted;
+          std::max(held + more, std::min(2 * capacity, held + more + (1U << 20U)));
+      void* const memory = std::malloc(sizeof(Block) + wanted);
+      if (memory == nullptr) throw std::bad_alloc();
+      auto* const bigger = ::new (memory) Block{0, 0, wanted};
+      if (held > 0) std::memcpy(bigger->bytes(), data(), held);
+      std::free(std::exchange(block_, bigger));
     }
-    begin_ = 0;
-    end_ = held;
+    block_->begin = 0;
+    block_->end = held;
   }
 
-  char* data_ = nullptr;
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
-  std::size_t capacity_ = 0;
+  Block* block_ = nullptr;
 };
 
 }  // namespace aster::inline v0::detail

@@ -102,14 +102,15 @@ class Operation {
   std::int64_t result = 0;  ///< >= 0: as `kind` says; < 0: minus the error number.
   std::string_view lent;    ///< `recv`: what arrived, when `result` is above 0.
 
-  char* data = nullptr;            ///< `send` only reads it.
-  std::size_t size = 0;            ///< Bytes at `data`; with lent buffers the most wanted.
-  const void* address = nullptr;   ///< `connect`, `send_to`: a sockaddr, the submitter's.
-  void* peer = nullptr;            ///< `accept`, `recv_from`: room for a sockaddr, or null.
+  char* data = nullptr;  ///< `send` only reads it.
+  std::size_t size = 0;  ///< Bytes at `data`; with lent buffers the most wanted.
+  union {
+    void* peer = nullptr;  ///< `accept`, `recv_from`: room for a sockaddr, or null.
+    const void* address;   ///< `connect`, `send_to`: a sockaddr, the submitter's.
+  };
   std::uint32_t address_size = 0;  ///< Size of `address`, or room at `peer` and then its size.
 
   // The back end's own.
-  Operation* next = nullptr;
   std::uint64_t tag = 0;
 };
 

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -127,7 +128,8 @@ class ASTER_API ReaderState {
   std::string buffer_;
   std::exception_ptr error_;
   std::size_t limit_;
-  std::string lent_;  // What the last `read_view` got, when it was buffered before.
+  // What the last `read_view` got, when it was buffered before.
+  std::unique_ptr<std::string> lent_;
 };
 
 /// One read that waits; lives in the awaiting frame.

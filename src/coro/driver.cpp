@@ -12,11 +12,12 @@ constinit thread_local std::uintptr_t step_stack = 0;
 void Driver::throw_pending() {
   const std::uint8_t pending = std::exchange(
       flags_, static_cast<std::uint8_t>(flags_ & static_cast<std::uint8_t>(~pending_mask)));
+  std::exception_ptr error =
+      (pending & throw_requested) != 0 ? ops().take_error(*this) : std::exception_ptr();
   if ((pending & (must_cancel | cancel_delivered)) != 0) {
-    thrown_ = nullptr;
     throw CancelledError(ops().take_message(*this));
   }
-  std::rethrow_exception(std::exchange(thrown_, nullptr));
+  std::rethrow_exception(std::move(error));
 }
 
 bool Driver::resume() {

@@ -48,6 +48,14 @@ const DriverOps TaskBase::driver_ops{
       task_of(self).message() = std::move(message);
     },
     [](Driver& self) noexcept { return std::exchange(task_of(self).message(), {}); },
+    [](Driver& self, std::exception_ptr error) noexcept {
+      task_of(self).keep_error(std::move(error));
+    },
+    [](Driver& self) noexcept {
+      std::exception_ptr error = task_of(self).stored_error();
+      task_of(self).drop_result();
+      return error;
+    },
     [](Driver& self) noexcept -> Scheduler& { return task_of(self).FutureBase::scheduler(); },
     [](Driver& self) noexcept { return &task_of(self); },
     [](Driver& self) noexcept {

@@ -114,6 +114,7 @@ class HandDriver final : public detail::Driver {
   Scheduler* scheduler_;
   Steps steps_;
   std::string message_;
+  std::exception_ptr thrown_;
   int cancel_count_ = 0;
   bool started_ = false;
 };
@@ -141,6 +142,10 @@ const detail::DriverOps HandDriver<T>::table{
       self_of(self).message_ = std::move(message);
     },
     [](detail::Driver& self) noexcept { return std::exchange(self_of(self).message_, {}); },
+    [](detail::Driver& self, std::exception_ptr error) noexcept {
+      self_of(self).thrown_ = std::move(error);
+    },
+    [](detail::Driver& self) noexcept { return std::exchange(self_of(self).thrown_, nullptr); },
     [](detail::Driver& self) noexcept -> Scheduler& { return *self_of(self).scheduler_; },
     [](detail::Driver&) noexcept -> detail::TaskBase* { return nullptr; },
     [](detail::Driver& driver) noexcept {

@@ -72,6 +72,9 @@ struct DriverOps : RunnableOps {
   /// Keeps the text of a cancellation until it is delivered.
   void (*keep_message)(Driver&, std::string&& message) noexcept;
   std::string (*take_message)(Driver&) noexcept;
+  /// Keeps an error until it is thrown at the await; null when there is none.
+  void (*keep_error)(Driver&, std::exception_ptr error) noexcept;
+  std::exception_ptr (*take_error)(Driver&) noexcept;
   /// The loop it runs on.
   Scheduler& (*scheduler)(Driver&) noexcept;
   /// The task, where the driver is one; else null.
@@ -119,7 +122,7 @@ class ASTER_API Driver : public Runnable {
 
   /// Wakes the driver so that its await throws `error`.
   void wake_with(std::exception_ptr error) noexcept {
-    thrown_ = std::move(error);
+    ops().keep_error(*this, std::move(error));
     flags_ |= throw_requested;
     wake();
   }
@@ -181,7 +184,7 @@ class ASTER_API Driver : public Runnable {
   static constexpr std::uint8_t must_cancel = 1;       // The next step throws; `uncancel` may
                                                        // take it back.
   static constexpr std::uint8_t cancel_delivered = 2;  // The waiter took it; the step throws.
-  static constexpr std::uint8_t throw_requested = 4;   // The step throws `thrown_`.
+  static constexpr std::uint8_t throw_requested = 4;   // The step throws `take_error`.
   static constexpr std::uint8_t pending_mask = must_cancel | cancel_delivered | throw_requested;
 
   void keep_message(std::string&& message) noexcept {
@@ -194,7 +197,6 @@ class ASTER_API Driver : public Runnable {
   ReadyQueue* queue_;
   PromiseBase* leaf_ = nullptr;
   Waiter* waiter_ = nullptr;
-  std::exception_ptr thrown_;  // Null but between `wake_with` and the step.
   Phase phase_ = Phase::suspended;
   std::uint8_t flags_ = 0;
 

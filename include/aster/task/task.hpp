@@ -87,6 +87,8 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   ~TaskBase() override;
   [[nodiscard]] virtual bool result_has_error() const noexcept = 0;
   virtual void drop_result() noexcept = 0;
+  /// Keeps an error where the result will be, while there is none.
+  virtual void keep_error(std::exception_ptr error) noexcept = 0;
   void drop_stored_error() noexcept override { drop_result(); }
 
  private:
@@ -138,6 +140,9 @@ class TaskState final : public TaskBase {
   }
   [[nodiscard]] bool result_has_error() const noexcept override { return result_.has_error(); }
   void drop_result() noexcept override { result_.reset(); }
+  void keep_error(std::exception_ptr error) noexcept override {
+    result_.set_error(std::move(error));
+  }
 };
 
 template <class T>

@@ -86,6 +86,7 @@
 // process
 #include <aster/process/subprocess.hpp>
 #include <aster/process/subprocess_options.hpp>
+#include <aster/process/subprocess_protocol.hpp>
 // sync
 #include <aster/sync/barrier.hpp>
 #include <aster/sync/condition.hpp>

@@ -2,6 +2,7 @@
 #include "process/spawn_plan.hpp"
 
 #include <aster/base/error.hpp>
+#include <aster/process/subprocess_protocol.hpp>
 
 #include <cstdlib>
 #include <utility>

@@ -43,7 +43,4 @@ struct SpawnPlan {
   std::vector<ResourceLimit> limits;
 };
 
-/// The arguments of "/bin/sh -c command".
-[[nodiscard]] std::vector<std::string> shell_arguments(std::string_view command);
-
 }  // namespace aster::inline v0::detail

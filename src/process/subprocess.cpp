@@ -7,6 +7,7 @@
 
 #include <aster/coro/outcome.hpp>
 #include <aster/loop/sleep.hpp>
+#include <aster/process/subprocess_protocol.hpp>
 #include <aster/task/gather.hpp>
 
 #include <array>

@@ -36,6 +36,7 @@ class Executor;
 class ReadTransport;
 class Server;
 class Socket;
+class SubprocessTransport;
 class Transport;
 class WriteTransport;
 struct Accepted;
@@ -48,6 +49,7 @@ struct ReceivedFrom;
 struct ReceivedIntoFrom;
 struct SendfileOptions;
 struct ServerOptions;
+struct SubprocessOptions;
 struct UnixConnectOptions;
 struct UnixServerOptions;
 template <class P, class T = Transport>
@@ -417,6 +419,26 @@ class ASTER_API EventLoop {
                                 std::type_identity_t<Where> remote = {},
                                 std::type_identity_t<Options> options = {})
       -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, DatagramTransport>>;
+
+  // Processes (process/subprocess_protocol.hpp) -------------------------------------
+
+  /// Starts a program and gives it to the SubprocessProtocol that `factory()` makes, as a
+  /// `std::unique_ptr` or `shared_ptr`; its standard streams are pipes unless `options`
+  /// say otherwise. Done once `connection_made` was called. Otherwise as
+  /// `create_subprocess_exec`, which is for streams.
+  template <class Factory, std::same_as<SubprocessOptions> Options = SubprocessOptions>
+  auto subprocess_exec(Factory factory, std::vector<std::string> argv, Options options = {})
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, SubprocessTransport>>;
+  /// The same with the arguments one by one; options first, `{}` for none.
+  template <class Factory, class Options = SubprocessOptions,
+            std::convertible_to<std::string_view>... Arguments>
+  auto subprocess_exec(Factory factory, std::type_identity_t<Options> options,
+                       std::string_view program, const Arguments&... arguments)
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, SubprocessTransport>>;
+  /// The same with a command for /bin/sh, as `create_subprocess_shell`.
+  template <class Factory, class Options = SubprocessOptions>
+  auto subprocess_shell(Factory factory, std::string_view command, Options options = {})
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, SubprocessTransport>>;
 
   // Executors (executor/executor.hpp) -----------------------------------------------
 

@@ -59,10 +59,12 @@ class ASTER_API Process {
   /// has not noticed its end. 255, and a warning in the log, when somebody else reaped it.
   [[nodiscard]] std::optional<int> returncode() const noexcept;
 
-  /// The stream to its standard input, and those from its output and error; null unless
-  /// `PIPE` was asked for. Valid while a handle on this process is kept.
+  /// The stream to its standard input; null unless `.stdin_ = PIPE`. Valid while a handle
+  /// on this process is kept, as the next two.
   [[nodiscard]] StreamWriter* stdin_() const noexcept;
+  /// The stream from its standard output; null unless `.stdout_ = PIPE`.
   [[nodiscard]] StreamReader* stdout_() const noexcept;
+  /// The stream from its standard error; null unless `.stderr_ = PIPE`.
   [[nodiscard]] StreamReader* stderr_() const noexcept;
 
   /// Waits for the child's end and gives its return code, even when a child of its own
@@ -116,11 +118,7 @@ template <std::convertible_to<std::string_view>... Arguments>
 [[nodiscard]] Coroutine<Process> create_subprocess_exec(SubprocessOptions options,
                                                         std::string_view program,
                                                         const Arguments&... arguments) {
-  std::vector<std::string> argv;
-  argv.reserve(1 + sizeof...(arguments));
-  argv.emplace_back(program);
-  (argv.emplace_back(std::string_view(arguments)), ...);
-  return create_subprocess_exec(std::move(argv), options);
+  return create_subprocess_exec(detail::argument_list(program, arguments...), options);
 }
 
 /// Has /bin/sh run `command`. Text from elsewhere in it can run anything: quote it with

@@ -11,9 +11,11 @@
 #include <optional>
 #include <source_location>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace aster::inline v0 {
 
@@ -48,8 +50,9 @@ class Redirection {
 
   /// A descriptor, or minus 1 to 3 for the constants, or one of the two below.
   [[nodiscard]] constexpr int value() const noexcept { return value_; }
-  /// The values of `std::nullopt` and of nothing.
+  /// The value of `std::nullopt`.
   static constexpr int inherited = -4;
+  /// The value when nothing is given.
   static constexpr int unset = -5;
 
  private:
@@ -112,4 +115,18 @@ struct SubprocessOptions {
 };
 static_assert(std::is_trivially_destructible_v<SubprocessOptions>);
 
+namespace detail {
+
+/// An argv of its parts.
+template <std::convertible_to<std::string_view>... Arguments>
+[[nodiscard]] std::vector<std::string> argument_list(std::string_view program,
+                                                     const Arguments&... arguments) {
+  std::vector<std::string> argv;
+  argv.reserve(1 + sizeof...(arguments));
+  argv.emplace_back(program);
+  (argv.emplace_back(std::string_view(arguments)), ...);
+  return argv;
+}
+
+}  // namespace detail
 }  // namespace aster::inline v0

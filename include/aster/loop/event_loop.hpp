@@ -299,6 +299,26 @@ class ASTER_API EventLoop {
     return remove_writer(object.fileno());
   }
 
+  // Signals ----------------------------------------------------------------------
+
+  /// Calls `callback()`, as an ordinary callback of the loop, once for each time that
+  /// signal `number` came; replaces the former one, and takes the signal away from other
+  /// loops until it is removed. The system may merge equal signals that come before the
+  /// first is taken. In a forked child they do what they did before.
+  /// ValueError for no signal's number, RuntimeError for SIGKILL and SIGSTOP and off the
+  /// main thread (the thread that began the program).
+  ///
+  ///     loop.add_signal_handler(SIGTERM, [&] { loop.stop(); });
+  template <std::invocable F>
+  void add_signal_handler(int number, F&& callback,
+                          std::source_location source = std::source_location::current()) {
+    check_callback<std::decay_t<F>>();
+    set_signal_handler(number, Function<void()>(std::forward<F>(callback)), source);
+  }
+  /// Ends it, and restores what the signal did before, unless the program has installed a
+  /// handler of its own since; false when there was none. `close` removes all.
+  bool remove_signal_handler(int number);
+
   // Sockets (io/sock.hpp) --------------------------------------------------------
 
   /// Waits for a connection to a listening socket: the counterpart of
@@ -631,6 +651,8 @@ class ASTER_API EventLoop {
   void set_fd_callback(native_socket fd, unsigned event, Function<void()> callback,
                        const std::source_location& source);
   bool remove_fd_callback(native_socket fd, unsigned event);
+  void set_signal_handler(int number, Function<void()> callback,
+                          const std::source_location& source);
   Service*& service_slot(std::type_index type);
 
   Scheduler* scheduler_;                // One reference.

@@ -236,7 +236,7 @@ TEST_P(Subprocess, OnlyStandardStreamsAndPassedDescriptorsAreInherited) {
   const std::array<int, 1> pass{passed};
   SubprocessOptions options{.pass_fds = pass};
 
-  const std::string all = run(output_of("ls /proc/$$/fd", options));
+  const std::string all = run(output_of("LC_ALL=C ls /proc/$$/fd; true", options));
 
   EXPECT_EQ(all, "0\n1\n2\n" + std::to_string(passed) + "\n");  // SP-5
   ::close(passed);
@@ -247,7 +247,7 @@ TEST_P(Subprocess, WithoutCloseFdsOthersAreInheritedToo) {
   const int leaked = ::open("/dev/null", O_RDONLY);
   SubprocessOptions options{.close_fds = false};
 
-  const std::string all = run(output_of("ls /proc/$$/fd", options));
+  const std::string all = run(output_of("LC_ALL=C ls /proc/$$/fd; true", options));
 
   EXPECT_NE(all.find("\n" + std::to_string(leaked) + "\n"), std::string::npos);  // SP-5
   ::close(leaked);

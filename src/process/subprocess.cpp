@@ -12,6 +12,8 @@
 
 #include <array>
 #include <csignal>
+#include <exception>
+#include <system_error>
 
 namespace aster::inline v0 {
 namespace detail {
@@ -86,6 +88,20 @@ Coroutine<std::string> read_all(StreamReader* reader) {
   co_return data;
 }
 
+/// Throws the error that ended the pipe to standard input, unless it is that the child
+/// did not read all.
+void check_input(const StreamWriter& input) {
+  const std::exception_ptr& error = StreamAccess::link(input).lost_error();
+  if (error == nullptr) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::system_error& failed) {
+    if (failed.code() != std::errc::broken_pipe && failed.code() != std::errc::connection_reset) {
+      throw;
+    }
+  }
+}
+
 Coroutine<ProcessOutput> communicate(std::shared_ptr<ProcessState> state,
                                      std::optional<std::string> input) {
   if (state->input) {
@@ -106,6 +122,7 @@ Coroutine<ProcessOutput> communicate(std::shared_ptr<ProcessState> state,
     }
   }
   co_await state->child->exited();
+  if (state->input) check_input(*state->input);
   co_return ProcessOutput(std::move(data[0]), std::move(data[1]));
 }
 

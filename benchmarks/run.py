@@ -68,6 +68,15 @@ WORKLOADS = {  # What a request is: (arguments of echo_load, server of each libr
         ["-m", "file", "-s", "1048576", "-c", "10"],
         {FLOOR: ["echo_epoll", "file", FILE_PATH], "aster": ["echo_aster", "file", FILE_PATH]}),
 }
+PROCESS_FLOOR = "posix_spawn"
+PROCESS_PROGRAMS = {PROCESS_FLOOR: "process_posix", "aster": "process_aster", "libuv": "process_uv"}
+PROCESS_ROWS = {  # What is done: (arguments, children of a round).
+    "start and wait, one at a time": (["wait", 1, 0], 1000),
+    "start and wait, 20 at a time": (["wait", 20, 0], 1000),
+    "the same, our process 200 MiB large": (["wait", 20, 200], 500),
+    "start, read the output, wait; one at a time": (["output", 1, 0], 1000),
+    "start, read the output, wait; 20 at a time": (["output", 20, 0], 1000),
+}
 CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_core_bench",
                  "tokio": "core_tokio_bench", "go": "core_go_bench"}
 # CPython is as slow as it is steady: a twentieth of the operations will do.
@@ -315,6 +324,34 @@ class Session:
                   f"{self.options.rounds} rounds", ["workload", FLOOR, *peers], lines)
         self.results["network"] = runs
 
+    # Processes --------------------------------------------------------------------------
+
+    def process(self):
+        programs = {name: program for name, program in PROCESS_PROGRAMS.items()
+                    if self.has(program)}
+        rounds = []
+        for turn in range(self.options.rounds):
+            values = {}
+            for row, ((mode, at_a_time, resident), count) in PROCESS_ROWS.items():
+                count = count // 5 if self.options.quick else count
+                for name, program in rotated(programs.items(), turn):
+                    with self.tolerated(f"{name}, {row}"):
+                        values[row, name] = float(run(
+                            [str(word) for word in (self.programs / program, mode, count, at_a_time,
+                                                    resident)], 60))
+            rounds.append(values)
+        peers = [name for name in programs if name != PROCESS_FLOOR]
+        lines = []
+        for row in PROCESS_ROWS:
+            floor = median(rounds, row, PROCESS_FLOOR)
+            ratios = [median_ratio(rounds, row, peer, PROCESS_FLOOR) for peer in peers]
+            lines.append([row, None if floor is None else f"{floor:,.0f} µs"] +
+                         [None if ratio is None else f"{ratio:.2f}" for ratio in ratios])
+        table(f"Processes: real time for one, as a ratio to {PROCESS_FLOOR} and waitpid; median of "
+              f"{len(rounds)} rounds", ["what", PROCESS_FLOOR, *peers], lines)
+        self.results["process"] = [
+            {f"{row}/{name}": value for (row, name), value in values.items()} for values in rounds]
+
     # Instructions ---------------------------------------------------------------------
 
     def counted(self, name, action):
@@ -403,7 +440,8 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True, help="the build folder")
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
     parser.add_argument("--rounds", type=int, help="how often each cell is measured (5; quick: 2)")
-    parser.add_argument("--only", choices=("core", "echo", "network", "instructions"), action="append",
+    parser.add_argument("--only", action="append",
+                        choices=("core", "echo", "network", "process", "instructions"),
                         help="only this part; may be repeated")
     options = parser.parse_args()
     if options.rounds is None:
@@ -421,7 +459,7 @@ def main():
         "compiler": compiler(options.build), "load": os.getloadavg(),
     }
     print(", ".join(f"{key} {value}" for key, value in session.results["machine"].items()))
-    for part in options.only or ("core", "echo", "network", "instructions"):
+    for part in options.only or ("core", "echo", "network", "process", "instructions"):
         getattr(session, part)()
     session.results["machine"]["load_after"] = os.getloadavg()
     session.results["errors"] = session.errors

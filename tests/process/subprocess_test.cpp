@@ -182,6 +182,34 @@ TEST_P(Subprocess, StandardStreamsMayChangePlaces) {
   for (const int fd : {out[0], out[1], err[0], err[1], kept_out, kept_err}) ::close(fd);
 }
 
+TEST_P(Subprocess, AChildThatNobodyReadsFromWaitsAtAFullPipe) {
+  auto body = []() -> Coroutine<> {
+    auto starting = create_subprocess_shell("head -c 1000000 /dev/zero", {.stdout_ = PIPE});
+    Process p = co_await std::move(starting);
+    auto early = co_await outcome(wait_for(p.wait(), 50ms));
+    EXPECT_FALSE(early.has_value());  // SP-12
+    std::string all = co_await p.stdout_()->read();
+    EXPECT_EQ(all.size(), 1000000U);
+    EXPECT_EQ(co_await p.wait(), 0);
+  };
+
+  run(body());
+}
+
+TEST(SubprocessConstants, AreAsynciosNumbers) {
+  static_assert(PIPE == -1 && STDOUT == -2 && DEVNULL == -3);  // SP-17
+  EXPECT_EQ(Redirection(PIPE).value(), Redirection(-1).value());
+}
+
+template <class Options>
+concept has_text_options = requires(Options options) { options.text; } ||
+                           requires(Options options) { options.encoding; } ||
+                           requires(Options options) { options.bufsize; };
+
+TEST(SubprocessConstants, OptionsOfTextAreNotThere) {
+  EXPECT_FALSE(has_text_options<SubprocessOptions>);  // SP-4
+}
+
 // Options ----------------------------------------------------------------------------
 
 TEST_P(Subprocess, CwdAndEnvironmentAreTheChilds) {

@@ -88,6 +88,15 @@ TLS_WORKLOADS = {  # The same of tls_load.
         {TLS_FLOOR: ["tls_blocking", PEM_PATH, "sink"],
          "aster": ["echo_aster", "tls_sink", PEM_PATH], "asio": ["tls_asio", PEM_PATH, "sink"]}),
 }
+PROCESS_FLOOR = "posix_spawn"
+PROCESS_PROGRAMS = {PROCESS_FLOOR: "process_posix", "aster": "process_aster", "libuv": "process_uv"}
+PROCESS_ROWS = {  # What is done: (arguments, children of a round).
+    "start and wait, one at a time": (["wait", 1, 0], 1000),
+    "start and wait, 20 at a time": (["wait", 20, 0], 1000),
+    "the same, our process 200 MiB large": (["wait", 20, 200], 500),
+    "start, read the output, wait; one at a time": (["output", 1, 0], 1000),
+    "start, read the output, wait; 20 at a time": (["output", 20, 0], 1000),
+}
 CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_core_bench",
                  "tokio": "core_tokio_bench", "go": "core_go_bench"}
 # CPython is as slow as it is steady: a twentieth of the operations will do.
@@ -110,7 +119,7 @@ INSTRUCTION_ROWS = ("create_join create_join_batch switch_100 await_depth_10 cal
                     "timer_start_cancel").split()
 
 
-PARTS = ("core", "echo", "network", "tls", "instructions")
+PARTS = ("core", "echo", "network", "tls", "process", "instructions")
 
 
 class Failed(Exception):
@@ -362,6 +371,34 @@ class Session:
             self.results["tls"] = self.workloads(TLS_WORKLOADS, "tls_load",
                                                  lambda serial: {PEM_PATH: str(path)}, TLS_FLOOR,
                                                  ["aster", "asio"])
+
+    # Processes --------------------------------------------------------------------------
+
+    def process(self):
+        programs = {name: program for name, program in PROCESS_PROGRAMS.items()
+                    if self.has(program)}
+        rounds = []
+        for turn in range(self.options.rounds):
+            values = {}
+            for row, ((mode, at_a_time, resident), count) in PROCESS_ROWS.items():
+                count = count // 5 if self.options.quick else count
+                for name, program in rotated(programs.items(), turn):
+                    with self.tolerated(f"{name}, {row}"):
+                        values[row, name] = float(run(
+                            [str(word) for word in (self.programs / program, mode, count, at_a_time,
+                                                    resident)], 60))
+            rounds.append(values)
+        peers = [name for name in programs if name != PROCESS_FLOOR]
+        lines = []
+        for row in PROCESS_ROWS:
+            floor = median(rounds, row, PROCESS_FLOOR)
+            ratios = [median_ratio(rounds, row, peer, PROCESS_FLOOR) for peer in peers]
+            lines.append([row, None if floor is None else f"{floor:,.0f} µs"] +
+                         [None if ratio is None else f"{ratio:.2f}" for ratio in ratios])
+        table(f"Processes: real time for one, as a ratio to {PROCESS_FLOOR} and waitpid; median of "
+              f"{len(rounds)} rounds", ["what", PROCESS_FLOOR, *peers], lines)
+        self.results["process"] = [
+            {f"{row}/{name}": value for (row, name), value in values.items()} for values in rounds]
 
     # Instructions ---------------------------------------------------------------------
 

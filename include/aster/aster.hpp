@@ -83,6 +83,10 @@
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
 #include <aster/net/transport.hpp>
+// process
+#include <aster/process/subprocess.hpp>
+#include <aster/process/subprocess_options.hpp>
+#include <aster/process/subprocess_protocol.hpp>
 // sync
 #include <aster/sync/barrier.hpp>
 #include <aster/sync/condition.hpp>

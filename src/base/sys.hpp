@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #if ASTER_HAS_KQUEUE
 #include <sys/event.h>
@@ -23,6 +24,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #endif
 
 #include <algorithm>
@@ -30,6 +32,7 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -291,6 +294,12 @@ inline int chmod(const char* path, mode_t mode) noexcept {
   return outcome(::chmod(path, mode));
 }
 
+/// Close-on-exec.
+inline int open(const char* path, int flags) noexcept {
+  if (const Verdict v = admit(SysCall::open, -1); v.error != 0) return -v.error;
+  return outcome(::open(path, flags | O_CLOEXEC));
+}
+
 inline int unlink(const char* path) noexcept {
   if (const Verdict v = admit(SysCall::unlink, -1); v.error != 0) return -v.error;
   return outcome(::unlink(path));
@@ -320,20 +329,21 @@ inline int close(int fd) noexcept {
   return v.error != 0 ? -v.error : result;
 }
 
-/// A pipe, non-blocking and close-on-exec at both ends: `ends[0]` is read from.
-inline int pipe(int (&ends)[2]) noexcept {
+/// A pipe, close-on-exec and, unless `blocks`, non-blocking at both ends: `ends[0]` is
+/// read from.
+inline int pipe(int (&ends)[2], bool blocks = false) noexcept {
   if (const Verdict v = admit(SysCall::pipe, -1); v.error != 0) return -v.error;
 #if defined(__APPLE__)
   const int result = outcome(::pipe(ends));
   if (result == 0) {
     for (const int fd : ends) {
       ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-      ::fcntl(fd, F_SETFL, O_NONBLOCK);
+      if (!blocks) ::fcntl(fd, F_SETFL, O_NONBLOCK);
     }
   }
   return result;
 #else
-  return outcome(::pipe2(ends, O_NONBLOCK | O_CLOEXEC));
+  return outcome(::pipe2(ends, blocks ? O_CLOEXEC : O_NONBLOCK | O_CLOEXEC));
 #endif
 }
 
@@ -341,6 +351,23 @@ inline int fcntl(int fd, int command, int argument = 0) noexcept {
   if (const Verdict v = admit(SysCall::fcntl, fd); v.error != 0) return -v.error;
   return outcome(::fcntl(fd, command, argument));
 }
+
+// Processes -----------------------------------------------------------------------
+
+/// Scripts see `id` as the descriptor, for `P_PID` too.
+inline int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept {
+  const Verdict v = admit(SysCall::waitid, static_cast<int>(id));
+  if (v.error != 0) return -v.error;
+  return outcome(::waitid(type, id, info, options));
+}
+
+#if defined(__linux__)
+/// To the process that `pidfd` stands for, which no later one of its number is.
+inline int pidfd_send_signal(int pidfd, int number) noexcept {
+  if (const Verdict v = admit(SysCall::pidfd_send_signal, pidfd); v.error != 0) return -v.error;
+  return static_cast<int>(outcome(::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0)));
+}
+#endif
 
 // Waiting -------------------------------------------------------------------------
 

@@ -1,115 +1,54 @@
 // SPDX-License-Identifier: MIT
-// Ctrl-C: the handler counts and posts a note to the loop's inbox, which is a
-// compare-and-swap and a write to an eventfd, both allowed in a signal handler.
-// The note runs as a callback: the first cancels the main task, the second throws
-// KeyboardInterrupt out of the loop.
+// Ctrl-C is a note that runs as a callback: the first cancels the main task, the second
+// throws KeyboardInterrupt out of the loop.
 #include "base/debug_text.hpp"
+#include "loop/signal_note.hpp"
 
 #include <aster/base/log.hpp>
 #include <aster/loop/runner.hpp>
 #include <aster/task/done_awaiter.hpp>
 
-#include <atomic>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
-
-#include <unistd.h>
 
 namespace aster::inline v0 {
 namespace {
 
-/// Whether this is the thread that started the process; as only that may own
-/// signal handlers.
-bool on_main_thread() noexcept { return ::getpid() == ::gettid(); }
-
-/// Owns SIGINT while a main task runs.
-class InterruptGuard final : public detail::Runnable {
+/// Owns SIGINT while a main task runs, if nobody else does.
+class InterruptGuard final : public detail::SignalNote {
  public:
   InterruptGuard(Scheduler& scheduler, detail::FutureBase& task) noexcept
-      : Runnable(&ops), scheduler_(scheduler), task_(task) {
-    if (!on_main_thread()) return;
-    struct sigaction former{};
-    if (::sigaction(SIGINT, nullptr, &former) != 0 || former.sa_handler != SIG_DFL) return;
-    InterruptGuard* nobody = nullptr;
-    if (!owner.compare_exchange_strong(nobody, this)) return;
-    struct sigaction action{};
-    action.sa_handler = &on_signal;
-    action.sa_flags = SA_RESTART;
-    sigemptyset(&action.sa_mask);
-    installed_ = ::sigaction(SIGINT, &action, nullptr) == 0;
-    if (!installed_) owner.store(nullptr);
+      : SignalNote(scheduler, &ops), task_(task) {
+    if (detail::on_main_thread()) static_cast<void>(watch(SIGINT, true));
   }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-  ~InterruptGuard() { withdraw(); }
 
   /// Gives SIGINT back and takes a queued note out of the loop.
-  void withdraw() noexcept {
-    if (!std::exchange(installed_, false)) return;
-    struct sigaction present{};
-    // Only when it is still ours: the program may have installed its own.
-    if (::sigaction(SIGINT, nullptr, &present) == 0 && present.sa_handler == &on_signal) {
-      struct sigaction action{};
-      action.sa_handler = SIG_DFL;
-      sigemptyset(&action.sa_mask);
-      ::sigaction(SIGINT, &action, nullptr);
-    }
-    owner.store(nullptr);
-    while (handlers_active.load() != 0) std::this_thread::yield();
-    if (queued_.load()) scheduler_.withdraw_posted(*this);
-  }
+  void withdraw() noexcept { unwatch(); }
 
   /// How often Ctrl-C has been pressed.
-  [[nodiscard]] int count() const noexcept { return count_.load(); }
+  using SignalNote::count;
 
  private:
   static const detail::RunnableOps ops;
-  static std::atomic<InterruptGuard*> owner;
-  static std::atomic<int> handlers_active;  // The signal may arrive on any thread.
-
-  static void on_signal(int) noexcept {
-    const int saved = errno;
-    handlers_active.fetch_add(1);
-    if (InterruptGuard* self = owner.load()) {
-      self->count_.fetch_add(1);
-      if (!self->queued_.exchange(true)) {
-        if (self->scheduler_.inbox()->push(*self)) {
-          self->scheduler_.inbox()->ring();
-        } else {
-          self->queued_.store(false);
-        }
-      }
-    }
-    handlers_active.fetch_sub(1);
-    errno = saved;
-  }
 
   void run() {
-    queued_.store(false);
-    const int pressed = count();
-    if (pressed == 1 && !task_.is_done()) {
+    taken();
+    if (count() == 1 && !task_.is_done()) {
       task_.cancel({});
       return;
     }
     throw KeyboardInterrupt();
   }
 
-  Scheduler& scheduler_;
   detail::FutureBase& task_;
-  std::atomic<int> count_{0};
-  std::atomic<bool> queued_{false};
-  bool installed_ = false;
 };
 
 const detail::RunnableOps InterruptGuard::ops{
     [](Runnable& node) { static_cast<InterruptGuard&>(node).run(); },
-    [](Runnable& node) noexcept { static_cast<InterruptGuard&>(node).queued_.store(false); }};
-constinit std::atomic<InterruptGuard*> InterruptGuard::owner{nullptr};
-constinit std::atomic<int> InterruptGuard::handlers_active{0};
+    [](Runnable& node) noexcept { static_cast<InterruptGuard&>(node).taken(); }};
 
 /// Cancels every task that is left and waits for all of them (RUN-6).
 void cancel_all_tasks(EventLoop& loop) {

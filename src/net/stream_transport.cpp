@@ -304,7 +304,9 @@ void StreamTransport::watch_reader() noexcept {
 
 void StreamTransport::reader_gone() noexcept {
   if (stage_ == Stage::ending) post_end();  // The note waited for this.
-  if (stage_ > Stage::closing || receive_.result < 0) return;
+  if (stage_ > Stage::closing) return;
+  if (receive_.result == -ENOMEM) return fail_call(ENOMEM, "poll");  // It would go unnoticed.
+  if (receive_.result < 0) return;
   if (buffer_size() > 0) {
     fail_call(EPIPE, "write");
   } else {

@@ -13,6 +13,7 @@ enum class SysCall : std::uint8_t {
   accept,
   bind,
   chmod,
+  clone,
   close,
   connect,
   epoll_create,
@@ -32,6 +33,8 @@ enum class SysCall : std::uint8_t {
   listen,
   lseek,
   lstat,
+  open,
+  pidfd_send_signal,
   pipe,
   poll,
   pread,
@@ -46,6 +49,7 @@ enum class SysCall : std::uint8_t {
   shutdown,
   socket,
   unlink,
+  waitid,
   write,
   count,  ///< How many there are; not a call.
 };

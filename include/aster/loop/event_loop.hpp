@@ -36,6 +36,7 @@ class Executor;
 class ReadTransport;
 class Server;
 class Socket;
+class SubprocessTransport;
 class Transport;
 class WriteTransport;
 struct Accepted;
@@ -48,6 +49,7 @@ struct ReceivedFrom;
 struct ReceivedIntoFrom;
 struct SendfileOptions;
 struct ServerOptions;
+struct SubprocessOptions;
 struct UnixConnectOptions;
 struct UnixServerOptions;
 template <class P, class T = Transport>
@@ -297,6 +299,26 @@ class ASTER_API EventLoop {
     return remove_writer(object.fileno());
   }
 
+  // Signals ----------------------------------------------------------------------
+
+  /// Calls `callback()`, as an ordinary callback of the loop, once for each time that
+  /// signal `number` came; replaces the former one, and takes the signal away from other
+  /// loops until it is removed. The system may merge equal signals that come before the
+  /// first is taken. In a forked child they do what they did before.
+  /// ValueError for no signal's number, RuntimeError for SIGKILL and SIGSTOP and off the
+  /// main thread (the thread that began the program).
+  ///
+  ///     loop.add_signal_handler(SIGTERM, [&] { loop.stop(); });
+  template <std::invocable F>
+  void add_signal_handler(int number, F&& callback,
+                          std::source_location source = std::source_location::current()) {
+    check_callback<std::decay_t<F>>();
+    set_signal_handler(number, Function<void()>(std::forward<F>(callback)), source);
+  }
+  /// Ends it, and restores what the signal did before, unless the program has installed a
+  /// handler of its own since; false when there was none. `close` removes all.
+  bool remove_signal_handler(int number);
+
   // Sockets (io/sock.hpp) --------------------------------------------------------
 
   /// Waits for a connection to a listening socket: the counterpart of
@@ -417,6 +439,26 @@ class ASTER_API EventLoop {
                                 std::type_identity_t<Where> remote = {},
                                 std::type_identity_t<Options> options = {})
       -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, DatagramTransport>>;
+
+  // Processes (process/subprocess_protocol.hpp) -------------------------------------
+
+  /// Starts a program and gives it to the SubprocessProtocol that `factory()` makes, as a
+  /// `std::unique_ptr` or `shared_ptr`; its standard streams are pipes unless `options`
+  /// say otherwise. Done once `connection_made` was called. Otherwise as
+  /// `create_subprocess_exec`, which is for streams.
+  template <class Factory, std::same_as<SubprocessOptions> Options = SubprocessOptions>
+  auto subprocess_exec(Factory factory, std::vector<std::string> argv, Options options = {})
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, SubprocessTransport>>;
+  /// The same with the arguments one by one; options first, `{}` for none.
+  template <class Factory, class Options = SubprocessOptions,
+            std::convertible_to<std::string_view>... Arguments>
+  auto subprocess_exec(Factory factory, std::type_identity_t<Options> options,
+                       std::string_view program, const Arguments&... arguments)
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, SubprocessTransport>>;
+  /// The same with a command for /bin/sh, as `create_subprocess_shell`.
+  template <class Factory, class Options = SubprocessOptions>
+  auto subprocess_shell(Factory factory, std::string_view command, Options options = {})
+      -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, SubprocessTransport>>;
 
   // Executors (executor/executor.hpp) -----------------------------------------------
 
@@ -609,6 +651,8 @@ class ASTER_API EventLoop {
   void set_fd_callback(native_socket fd, unsigned event, Function<void()> callback,
                        const std::source_location& source);
   bool remove_fd_callback(native_socket fd, unsigned event);
+  void set_signal_handler(int number, Function<void()> callback,
+                          const std::source_location& source);
   Service*& service_slot(std::type_index type);
 
   Scheduler* scheduler_;                // One reference.

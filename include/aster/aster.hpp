@@ -94,9 +94,11 @@
 #include <aster/sync/semaphore.hpp>
 // executor
 #include <aster/executor/concurrent_future.hpp>
+#include <aster/executor/concurrent_wait.hpp>
 #include <aster/executor/crossing.hpp>
 #include <aster/executor/executor.hpp>
 #include <aster/executor/job.hpp>
+#include <aster/executor/map.hpp>
 #include <aster/executor/run_coroutine_threadsafe.hpp>
 #include <aster/executor/thread_pool.hpp>
 #include <aster/executor/to_thread.hpp>

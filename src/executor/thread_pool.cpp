@@ -91,6 +91,7 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
     std::thread thread;  // Empty once joined or detached.
     std::size_t number;
     bool busy = false;
+    JobName job;  // While busy; none for the initializer.
   };
   using Lock = std::unique_lock<std::mutex>;
 
@@ -173,6 +174,7 @@ void ThreadPool::work(Worker& worker) {
       if (!queue_.empty()) {
         Job job = queue_.pop();
         worker.busy = true;
+        worker.job = job.name();
         lock.unlock();
         job();
         lock.lock();
@@ -263,7 +265,7 @@ std::vector<std::string> ThreadPool::leave() noexcept {
       if (!worker->busy) continue;
       has_work = true;
       try {
-        names.push_back(name_of(*worker));
+        names.push_back(name_of(*worker) + " (" + worker->job.str() + ')');
       } catch (const std::bad_alloc&) {  // Leaving matters more than its report.
       }
     }

@@ -231,7 +231,9 @@ TEST(ThreadPoolExecutor, LeavesAStuckJobToItself) {  // EXE-13
 
     const auto stuck = pool.leave(true);
 
-    EXPECT_EQ(stuck.threads, std::vector<std::string>{"slow_0"});
+    EXPECT_EQ(stuck.threads, std::vector<std::string>{
+                                 "slow_0 (aster::ThreadPoolExecutor_LeavesAStuckJobToItself_Test::"
+                                 "TestBody::<lambda>)"});
     EXPECT_EQ(stuck.dropped_count, 1U);
     EXPECT_TRUE(queued.cancelled());
     ended = pool.ended();

@@ -93,12 +93,15 @@
 #include <aster/sync/queue_base.hpp>
 #include <aster/sync/semaphore.hpp>
 // executor
+#include <aster/executor/codec.hpp>
 #include <aster/executor/concurrent_future.hpp>
 #include <aster/executor/concurrent_wait.hpp>
 #include <aster/executor/crossing.hpp>
 #include <aster/executor/executor.hpp>
 #include <aster/executor/job.hpp>
 #include <aster/executor/map.hpp>
+#include <aster/executor/process_pool.hpp>
+#include <aster/executor/remote_call.hpp>
 #include <aster/executor/run_coroutine_threadsafe.hpp>
 #include <aster/executor/thread_pool.hpp>
 #include <aster/executor/to_thread.hpp>

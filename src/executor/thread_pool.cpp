@@ -8,6 +8,8 @@
 #include <aster/base/log.hpp>
 #include <aster/executor/thread_pool.hpp>
 
+#include "executor/pool_support.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -18,45 +20,14 @@
 
 #include <pthread.h>
 #include <unistd.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 
 namespace aster::inline v0 {
 namespace {
 
-/// The CPUs this process may run on (EXE-2).
-int usable_cpus() noexcept {
-#if defined(__linux__)
-  // The kernel refuses a set smaller than its own.
-  for (std::size_t cpus = 1024; cpus <= (std::size_t{1} << 20U); cpus *= 4) {
-    cpu_set_t* set = CPU_ALLOC(cpus);
-    if (set == nullptr) break;
-    const std::size_t size = CPU_ALLOC_SIZE(cpus);
-    const bool known = ::sched_getaffinity(0, size, set) == 0;
-    const int count = known ? CPU_COUNT_S(size, set) : 0;
-    CPU_FREE(set);
-    if (known) return std::max(count, 1);
-  }
-#endif
-  return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
-}
-
 int workers_max_of(const ThreadPoolOptions& options) {
-  const int count = options.max_workers.value_or(std::min(32, usable_cpus() + 4));
-  if (count > 0) return count;
-  throw ValueError("ThreadPoolExecutor: max_workers must be greater than 0, not " +
-                   std::to_string(count));
-}
-
-void name_this_thread(const std::string& name) noexcept {
-#if defined(__linux__)
-  char text[16] = {};  // The kernel's limit, with the final NUL.
-  name.copy(text, sizeof text - 1);
-  static_cast<void>(::pthread_setname_np(::pthread_self(), text));
-#else
-  static_cast<void>(name);
-#endif
+  const int count = options.max_workers.value_or(std::min(32, detail::usable_cpus() + 4));
+  detail::check_at_least_one("ThreadPoolExecutor", "max_workers", count);
+  return count;
 }
 
 }  // namespace

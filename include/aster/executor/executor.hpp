@@ -36,6 +36,8 @@ template <class R, class Call>
 class SubmittedCall;
 template <class R, class Call>
 class LoopCall;
+template <class Call, class Execute, class... Given>
+auto submit_call(Execute&& execute, Given&&... given) -> ConcurrentFuture<typename Call::Value>;
 template <class Target, class F, class... Views>
 class CallSource;
 template <class F, class... Ranges>
@@ -74,10 +76,8 @@ class ASTER_API Executor {
     using Call = detail::BoundCallOf<F, Args...>;
     using Value = typename Call::Value;
     detail::require_plain_function<Value>();
-    auto state = std::make_shared<detail::SubmittedCall<Value, Call>>(std::forward<F>(function),
-                                                                      std::forward<Args>(args)...);
-    execute(state->as_job(state));
-    return ConcurrentFuture<Value>(std::shared_ptr<detail::ConcurrentState<Value>>(state));
+    return detail::submit_call<Call>([this](Job&& job) { execute(std::move(job)); },
+                                     std::forward<F>(function), std::forward<Args>(args)...);
   }
 
   /// Calls `function` with each element of a range, or side by side with those of several up
@@ -290,28 +290,46 @@ class LoopCall final : public Crossing, public JobBase {
   Result<R> result_;  // Written before `post`, read after it.
 };
 
+/// Has `execute` take a job of `Call`, made of `given`; its future.
+template <class Call, class Execute, class... Given>
+auto submit_call(Execute&& execute, Given&&... given) -> ConcurrentFuture<typename Call::Value> {
+  using Value = typename Call::Value;
+  auto state = std::make_shared<SubmittedCall<Value, Call>>(std::forward<Given>(given)...);
+  execute(state->as_job(state));
+  return ConcurrentFuture<Value>(std::shared_ptr<ConcurrentState<Value>>(state));
+}
+
+/// The same for a future of `loop`, which is open.
+template <class Call, class Execute, class... Given>
+auto call_from_loop(EventLoop& loop, Execute&& execute, Given&&... given)
+    -> Future<typename Call::Value> {
+  using Value = typename Call::Value;
+  auto* call = make_in_frame<LoopCall<Value, Call>>(loop.scheduler().inbox(),
+                                                    std::forward<Given>(given)...);
+  Job job(call);
+  Future<Value> future = loop.service<ExecutorService>().attach<Value>(*call);
+  try {
+    execute(std::move(job));
+  } catch (...) {
+    future.cancel();
+    throw;
+  }
+  return future;
+}
+
 }  // namespace detail
 
 template <class F, class... Args>
 auto EventLoop::run_in_executor(Executor* executor, F&& function, Args&&... args)
     -> Future<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>> {
   using Call = detail::BoundCallOf<F, Args...>;
-  using Value = typename Call::Value;
-  detail::require_plain_function<Value>();
+  detail::require_plain_function<typename Call::Value>();
   scheduler_->require_open("run_in_executor");
   auto& service = this->service<detail::ExecutorService>();
   Executor& target = executor != nullptr ? *executor : service.default_executor();
-  auto* call = detail::make_in_frame<detail::LoopCall<Value, Call>>(
-      scheduler_->inbox(), std::forward<F>(function), std::forward<Args>(args)...);
-  Job job(call);
-  Future<Value> future = service.attach<Value>(*call);
-  try {
-    target.execute(std::move(job));
-  } catch (...) {
-    future.cancel();
-    throw;
-  }
-  return future;
+  return detail::call_from_loop<Call>(
+      *this, [&target](Job&& job) { target.execute(std::move(job)); }, std::forward<F>(function),
+      std::forward<Args>(args)...);
 }
 
 }  // namespace aster::inline v0

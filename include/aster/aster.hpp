@@ -108,4 +108,7 @@
 #include <aster/executor/workers.hpp>
 #include <aster/executor/wrap_future.hpp>
 // introspect
+#include <aster/file/file.hpp>
+#include <aster/file/file_system.hpp>
+#include <aster/file/temporary.hpp>
 #include <aster/introspect/call_graph.hpp>

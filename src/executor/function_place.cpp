@@ -150,8 +150,8 @@ const void* function_at(const FunctionPlace& place) {
   if (last.build_id != place.build_id) {
     throw RuntimeError("ProcessPoolExecutor: " +
                        (place.object.empty() ? std::string("the program") : place.object) +
-                       " has changed since it was loaded: build id " + place.build_id +
-                       " here, " + last.build_id + " in the worker");
+                       " has changed since it was loaded: build id " + place.build_id + " here, " +
+                       last.build_id + " in the worker");
   }
   return reinterpret_cast<const void*>(last.base + place.offset);
 }

@@ -59,8 +59,8 @@ class Outgoing {
         header.msg_iov = pieces + 1;
         header.msg_iovlen = 1;
       }
-      const std::int64_t count = sys::uninterrupted(
-          [&] { return sys::sendmsg(socket, &header, MSG_DONTWAIT); });
+      const std::int64_t count =
+          sys::uninterrupted([&] { return sys::sendmsg(socket, &header, MSG_DONTWAIT); });
       if (count == -EAGAIN || count == -EWOULDBLOCK) return;
       if (count < 0) {
         sent_ = sizeof size_ + message_.size();
@@ -458,10 +458,10 @@ void ProcessPool::ended(Worker& worker) {
     std::erase_if(workers_, [&](const auto& each) { return each.get() == &worker; });
   }
   if (call.job) {
-    call.job.fail(std::make_exception_ptr(BrokenProcessPool(
-        "worker process " + std::to_string(pid) + ' ' + end_text(returncode) + " while it ran " +
-            call.job.name().str(),
-        pid, returncode)));
+    call.job.fail(std::make_exception_ptr(
+        BrokenProcessPool("worker process " + std::to_string(pid) + ' ' + end_text(returncode) +
+                              " while it ran " + call.job.name().str(),
+                          pid, returncode)));
   }
   fail(std::move(failed));
 }

@@ -122,8 +122,7 @@ void WorkerProcess::signal(int signal) noexcept {
 
 std::optional<int> WorkerProcess::reap() noexcept {
   int status = 0;
-  const pid_t found =
-      sys::uninterrupted([&] { return sys::waitpid(pid_, &status, 0); });
+  const pid_t found = sys::uninterrupted([&] { return sys::waitpid(pid_, &status, 0); });
   is_reaped_ = true;
   if (found != pid_) return std::nullopt;
   if (WIFSIGNALED(status)) return -WTERMSIG(status);

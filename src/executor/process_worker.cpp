@@ -130,7 +130,7 @@ std::string answer_to(const Message& request) {
 bool become_worker(const char* text) {
   int fd = -1;
   long parent = 0;
-  struct stat status {};
+  struct stat status{};
   if (std::sscanf(text, "%d %ld", &fd, &parent) != 2 || fd != socket_fd) return false;
   if (::fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
   is_to_work = true;
@@ -188,7 +188,8 @@ Initialiser* initialisers_end() {
   Initialiser* const end = initialisers_end();
   if (end == nullptr || end[-1] == &begin_if_worker) work();  // There is none behind this one.
   const auto page_size = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  auto* page = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(end - 1) & ~(page_size - 1));
+  auto* page =
+      reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(end - 1) & ~(page_size - 1));
   if (::mprotect(page, page_size, PROT_READ | PROT_WRITE) != 0) {
     std::fprintf(stderr, "aster: a worker process cannot begin: mprotect: %s\n",
                  std::strerror(errno));

@@ -118,9 +118,9 @@ concept Container = std::ranges::sized_range<T> && std::default_initializable<T>
 
 /// Containers whose elements lie side by side and travel as one piece.
 template <class T>
-concept BytesInARow = Container<T> && std::ranges::contiguous_range<T> &&
-                      AsBytes<std::ranges::range_value_t<T>> &&
-                      requires(T& container) { container.resize(std::size_t{}); };
+concept BytesInARow =
+    Container<T> && std::ranges::contiguous_range<T> && AsBytes<std::ranges::range_value_t<T>> &&
+    requires(T& container) { container.resize(std::size_t{}); };
 
 template <class T>
 concept HasSerialize = std::default_initializable<T> && !Container<T> &&

@@ -245,9 +245,9 @@ class LoopCall final : public Crossing, public JobBase {
 
   [[nodiscard]] bool begin() noexcept override {
     if (is_begun_) return true;
-    is_begun_ = take();
-    if (!is_begun_) release();
-    return is_begun_;
+    if (take()) return is_begun_ = true;
+    release();
+    return false;
   }
   void run() noexcept override {
     if (!begin()) return;
@@ -304,8 +304,8 @@ template <class Call, class Execute, class... Given>
 auto call_from_loop(EventLoop& loop, Execute&& execute, Given&&... given)
     -> Future<typename Call::Value> {
   using Value = typename Call::Value;
-  auto* call = make_in_frame<LoopCall<Value, Call>>(loop.scheduler().inbox(),
-                                                    std::forward<Given>(given)...);
+  auto* call =
+      make_in_frame<LoopCall<Value, Call>>(loop.scheduler().inbox(), std::forward<Given>(given)...);
   Job job(call);
   Future<Value> future = loop.service<ExecutorService>().attach<Value>(*call);
   try {

@@ -68,8 +68,8 @@ class ASTER_API ProcessPoolExecutor final : public Executor {
   template <class F, class... Args>
     requires(std::invocable<std::decay_t<F>, detail::Sent<Args>...>)
   ProcessPoolExecutor(ProcessPoolOptions options, F&& initializer, Args&&... initargs)
-      : ProcessPoolExecutor(options, request_of(std::forward<F>(initializer),
-                                                std::forward<Args>(initargs)...)) {}
+      : ProcessPoolExecutor(
+            options, request_of(std::forward<F>(initializer), std::forward<Args>(initargs)...)) {}
   ~ProcessPoolExecutor() override;
 
   /// Runs `function(args...)` in a worker, in the order of the calls; arguments are encoded
@@ -80,8 +80,8 @@ class ASTER_API ProcessPoolExecutor final : public Executor {
       -> ConcurrentFuture<detail::RemoteValue<std::decay_t<F>, detail::Sent<Args>...>> {
     using Value = detail::RemoteValue<std::decay_t<F>, detail::Sent<Args>...>;
     const detail::JobName name = detail::job_name_of<std::decay_t<F>>(function);
-    return submit_request<Value>(
-        request_of(std::forward<F>(function), std::forward<Args>(args)...), name);
+    return submit_request<Value>(request_of(std::forward<F>(function), std::forward<Args>(args)...),
+                                 name);
   }
 
   /// As `Executor::map`, with `.chunksize` elements sent to a worker at a time: worth it for

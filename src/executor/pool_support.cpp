@@ -8,6 +8,7 @@
 #include <thread>
 
 #include <pthread.h>
+#include <unistd.h>
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -34,6 +35,15 @@ void check_at_least_one(const char* pool, const char* option, int value) {
   if (value > 0) return;
   throw ValueError(std::string(pool) + ": " + option + " must be greater than 0, not " +
                    std::to_string(value));
+}
+
+std::string system_thread_name() {
+#if defined(__linux__)
+  if (::gettid() == ::getpid()) return "MainThread";
+#endif
+  char text[64] = {};
+  static_cast<void>(::pthread_getname_np(::pthread_self(), text, sizeof text));
+  return text;
 }
 
 void name_this_thread(const std::string& name) noexcept {

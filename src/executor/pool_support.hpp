@@ -14,7 +14,9 @@ namespace aster::inline v0::detail {
 /// ValueError "<pool>: <option> must be greater than 0, not <value>".
 void check_at_least_one(const char* pool, const char* option, int value);
 
-/// What the system shows as the name of the thread; it takes 15 bytes.
+/// What the system shows as the name of this thread; "MainThread" for the first one.
+[[nodiscard]] std::string system_thread_name();
+/// Sets that; the system takes 15 bytes.
 void name_this_thread(const std::string& name) noexcept;
 
 }  // namespace aster::inline v0::detail

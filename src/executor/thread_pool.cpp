@@ -53,6 +53,12 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
     return pool;
   }
 
+  /// Of the calling thread; null when it is no pool's.
+  [[nodiscard]] static const std::string*& own_name() noexcept {
+    static thread_local const std::string* name = nullptr;
+    return name;
+  }
+
   const int workers_max;
   const std::source_location source;
   ConcurrentFuture<> ended;  // Set by the last thread, or by `close` when there is none.
@@ -138,7 +144,9 @@ void ThreadPool::start_worker() {
 
 void ThreadPool::work(Worker& worker) {
   current() = this;
-  name_this_thread(name_of(worker));
+  const std::string name = name_of(worker);
+  own_name() = &name;
+  name_this_thread(name);
   Lock lock(mutex_);
   if (initialize(worker, lock)) {
     for (;;) {
@@ -161,6 +169,7 @@ void ThreadPool::work(Worker& worker) {
   }
   const bool is_last = --live_count_ == 0 && is_closed_;
   lock.unlock();
+  own_name() = nullptr;
   if (is_last) ended.set_result();
 }
 
@@ -303,6 +312,11 @@ ThreadPoolExecutor::Stuck ThreadPoolExecutor::leave(bool drop) {
   }
   stuck.threads = pool_->leave();
   return stuck;
+}
+
+std::string current_thread_name() {
+  if (const std::string* name = detail::ThreadPool::own_name()) return *name;
+  return detail::system_thread_name();
 }
 
 }  // namespace aster::inline v0

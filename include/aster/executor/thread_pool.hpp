@@ -82,4 +82,10 @@ class ASTER_API ThreadPoolExecutor final : public Executor {
   std::shared_ptr<detail::ThreadPool> pool_;  // Shared with each of its threads.
 };
 
+/// The name of the calling thread: of a pool's thread in full, "MainThread" for the first of
+/// the process, else what the system shows. Python's `threading.current_thread().name`.
+///
+///     log(current_thread_name() + " works");           // "ThreadPoolExecutor-0_2 works"
+[[nodiscard]] ASTER_API std::string current_thread_name();
+
 }  // namespace aster::inline v0

@@ -14,7 +14,6 @@
 #include <dlfcn.h>
 
 namespace aster::inline v0::detail {
-namespace {
 
 std::string demangled(const char* symbol) {
   int status = 0;
@@ -22,8 +21,6 @@ std::string demangled(const char* symbol) {
       abi::__cxa_demangle(symbol, nullptr, nullptr, &status), &std::free);
   return status == 0 ? text.get() : symbol;
 }
-
-}  // namespace
 
 bool debug_by_environment() noexcept {
   const char* value = std::getenv("ASTER_DEBUG");

@@ -21,6 +21,8 @@ namespace aster::inline v0::detail {
 
 /// "coroutine 'site::fetch' was never awaited".
 [[nodiscard]] std::string never_awaited_text(const std::source_location& definition);
+/// A symbol or a type's name as programmers write it; unchanged when it is none of C++.
+[[nodiscard]] std::string demangled(const char* symbol);
 /// "called from main+0x12"; without a symbol "called from ./program+0x1a2b", for addr2line.
 [[nodiscard]] std::string called_from_text(const void* address);
 

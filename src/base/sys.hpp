@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <spawn.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -135,6 +136,20 @@ inline int accept(int fd, sockaddr* address, socklen_t* size) noexcept {
     ::fcntl(accepted, F_SETFL, ::fcntl(accepted, F_GETFL) | O_NONBLOCK);
   }
   return accepted;
+#endif
+}
+
+/// Two connected stream sockets, close-on-exec.
+inline int socketpair(int (&ends)[2]) noexcept {
+  if (const Verdict v = admit(SysCall::socketpair, -1); v.error != 0) return -v.error;
+#if defined(SOCK_CLOEXEC)
+  return outcome(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+#else
+  const int result = outcome(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+  if (result == 0) {
+    for (const int fd : ends) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
+  return result;
 #endif
 }
 
@@ -273,6 +288,20 @@ inline std::int64_t pread(int fd, void* data, std::size_t size, std::int64_t off
   return outcome(::pread(fd, data, v.size, offset));
 }
 
+/// Reads at the file's position only what is there without waiting for a disk; -EAGAIN when
+/// that is nothing, -EOPNOTSUPP or -ENOSYS where the system cannot tell.
+inline std::int64_t read_cached(int fd, void* data, std::size_t size) noexcept {
+  const Verdict v = admit(SysCall::read, fd, size);
+  if (v.error != 0) return -v.error;
+#if defined(RWF_NOWAIT)
+  const iovec piece{data, v.size};
+  return outcome(::preadv2(fd, &piece, 1, -1, RWF_NOWAIT));
+#else
+  static_cast<void>(data);
+  return -EOPNOTSUPP;
+#endif
+}
+
 inline std::int64_t lseek(int fd, std::int64_t offset, int from) noexcept {
   if (const Verdict v = admit(SysCall::lseek, fd); v.error != 0) return -v.error;
   return outcome(::lseek(fd, offset, from));
@@ -281,6 +310,42 @@ inline std::int64_t lseek(int fd, std::int64_t offset, int from) noexcept {
 inline int fstat(int fd, struct stat* status) noexcept {
   if (const Verdict v = admit(SysCall::fstat, fd); v.error != 0) return -v.error;
   return outcome(::fstat(fd, status));
+}
+
+inline int fsync(int fd) noexcept {
+  if (const Verdict v = admit(SysCall::fsync, fd); v.error != 0) return -v.error;
+  return outcome(::fsync(fd));
+}
+
+inline int ftruncate(int fd, std::int64_t size) noexcept {
+  if (const Verdict v = admit(SysCall::ftruncate, fd); v.error != 0) return -v.error;
+  return outcome(::ftruncate(fd, size));
+}
+
+/// Close-on-exec. Scripts see no descriptor, as in the others that take a path.
+inline int open(const char* path, int flags, mode_t mode = 0) noexcept {
+  if (const Verdict v = admit(SysCall::open, -1); v.error != 0) return -v.error;
+  return outcome(::open(path, flags | O_CLOEXEC, mode));
+}
+
+inline int stat(const char* path, struct stat* status) noexcept {
+  if (const Verdict v = admit(SysCall::stat, -1); v.error != 0) return -v.error;
+  return outcome(::stat(path, status));
+}
+
+inline int mkdir(const char* path, mode_t mode) noexcept {
+  if (const Verdict v = admit(SysCall::mkdir, -1); v.error != 0) return -v.error;
+  return outcome(::mkdir(path, mode));
+}
+
+inline int rmdir(const char* path) noexcept {
+  if (const Verdict v = admit(SysCall::rmdir, -1); v.error != 0) return -v.error;
+  return outcome(::rmdir(path));
+}
+
+inline int rename(const char* from, const char* to) noexcept {
+  if (const Verdict v = admit(SysCall::rename, -1); v.error != 0) return -v.error;
+  return outcome(::rename(from, to));
 }
 
 /// Of the name itself where it is a link. Scripts see no descriptor, as in the next two.
@@ -492,6 +557,35 @@ inline int kevent(int queue, const struct kevent* change, struct kevent* events,
 
 /// The monotonic clock. Not scripted: tests of time use the simulator.
 inline TimePoint now() noexcept { return std::chrono::steady_clock::now(); }
+
+// Processes -----------------------------------------------------------------------
+
+/// The new process's id.
+inline pid_t spawn(const char* program, const posix_spawn_file_actions_t* actions,
+                   const posix_spawnattr_t* attributes, char* const* argv,
+                   char* const* environment) noexcept {
+  if (const Verdict v = admit(SysCall::spawn, -1); v.error != 0) return -v.error;
+  pid_t pid = 0;
+  const int error = ::posix_spawn(&pid, program, actions, attributes, argv, environment);
+  return error != 0 ? -error : pid;
+}
+
+/// A descriptor, close-on-exec, that is readable once the process has ended; -ENOSYS where
+/// there is no such thing.
+inline int pidfd_open(pid_t pid) noexcept {
+  if (const Verdict v = admit(SysCall::pidfd_open, -1); v.error != 0) return -v.error;
+#if defined(SYS_pidfd_open)
+  return static_cast<int>(outcome(::syscall(SYS_pidfd_open, pid, 0)));
+#else
+  static_cast<void>(pid);
+  return -ENOSYS;
+#endif
+}
+
+inline pid_t waitpid(pid_t pid, int* status, int flags) noexcept {
+  if (const Verdict v = admit(SysCall::waitpid, -1); v.error != 0) return -v.error;
+  return outcome(::waitpid(pid, status, flags));
+}
 
 // Names ---------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@
 #include <aster/base/log.hpp>
 #include <aster/executor/thread_pool.hpp>
 
+#include "executor/pool_support.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -18,45 +20,14 @@
 
 #include <pthread.h>
 #include <unistd.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 
 namespace aster::inline v0 {
 namespace {
 
-/// The CPUs this process may run on (EXE-2).
-int usable_cpus() noexcept {
-#if defined(__linux__)
-  // The kernel refuses a set smaller than its own.
-  for (std::size_t cpus = 1024; cpus <= (std::size_t{1} << 20U); cpus *= 4) {
-    cpu_set_t* set = CPU_ALLOC(cpus);
-    if (set == nullptr) break;
-    const std::size_t size = CPU_ALLOC_SIZE(cpus);
-    const bool known = ::sched_getaffinity(0, size, set) == 0;
-    const int count = known ? CPU_COUNT_S(size, set) : 0;
-    CPU_FREE(set);
-    if (known) return std::max(count, 1);
-  }
-#endif
-  return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
-}
-
 int workers_max_of(const ThreadPoolOptions& options) {
-  const int count = options.max_workers.value_or(std::min(32, usable_cpus() + 4));
-  if (count > 0) return count;
-  throw ValueError("ThreadPoolExecutor: max_workers must be greater than 0, not " +
-                   std::to_string(count));
-}
-
-void name_this_thread(const std::string& name) noexcept {
-#if defined(__linux__)
-  char text[16] = {};  // The kernel's limit, with the final NUL.
-  name.copy(text, sizeof text - 1);
-  static_cast<void>(::pthread_setname_np(::pthread_self(), text));
-#else
-  static_cast<void>(name);
-#endif
+  const int count = options.max_workers.value_or(std::min(32, detail::usable_cpus() + 4));
+  detail::check_at_least_one("ThreadPoolExecutor", "max_workers", count);
+  return count;
 }
 
 }  // namespace
@@ -82,6 +53,12 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
     return pool;
   }
 
+  /// Of the calling thread; null when it is no pool's.
+  [[nodiscard]] static const std::string*& own_name() noexcept {
+    static thread_local const std::string* name = nullptr;
+    return name;
+  }
+
   const int workers_max;
   const std::source_location source;
   ConcurrentFuture<> ended;  // Set by the last thread, or by `close` when there is none.
@@ -91,6 +68,7 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
     std::thread thread;  // Empty once joined or detached.
     std::size_t number;
     bool busy = false;
+    JobName job;  // While busy; none for the initializer.
   };
   using Lock = std::unique_lock<std::mutex>;
 
@@ -166,13 +144,16 @@ void ThreadPool::start_worker() {
 
 void ThreadPool::work(Worker& worker) {
   current() = this;
-  name_this_thread(name_of(worker));
+  const std::string name = name_of(worker);
+  own_name() = &name;
+  name_this_thread(name);
   Lock lock(mutex_);
   if (initialize(worker, lock)) {
     for (;;) {
       if (!queue_.empty()) {
         Job job = queue_.pop();
         worker.busy = true;
+        worker.job = job.name();
         lock.unlock();
         job();
         lock.lock();
@@ -188,6 +169,7 @@ void ThreadPool::work(Worker& worker) {
   }
   const bool is_last = --live_count_ == 0 && is_closed_;
   lock.unlock();
+  own_name() = nullptr;
   if (is_last) ended.set_result();
 }
 
@@ -263,7 +245,7 @@ std::vector<std::string> ThreadPool::leave() noexcept {
       if (!worker->busy) continue;
       has_work = true;
       try {
-        names.push_back(name_of(*worker));
+        names.push_back(name_of(*worker) + " (" + worker->job.str() + ')');
       } catch (const std::bad_alloc&) {  // Leaving matters more than its report.
       }
     }
@@ -330,6 +312,11 @@ ThreadPoolExecutor::Stuck ThreadPoolExecutor::leave(bool drop) {
   }
   stuck.threads = pool_->leave();
   return stuck;
+}
+
+std::string current_thread_name() {
+  if (const std::string* name = detail::ThreadPool::own_name()) return *name;
+  return detail::system_thread_name();
 }
 
 }  // namespace aster::inline v0

@@ -315,10 +315,48 @@ TEST(ShutdownDefaultExecutor, ReportsStuckJobsAfterItsTime) {  // ACC-19, EXE-13
     ASSERT_EQ(messages.size(), 1U);
     EXPECT_EQ(messages[0],
               "shutdown_default_executor: 1 job did not end within 0.001 s and run on in "
-              "asyncio_0; 1 that had not begun were cancelled");
+              "asyncio_0 (aster::ShutdownDefaultExecutor_ReportsStuckJobsAfterItsTime_Test::"
+              "TestBody::<lambda>); 1 that had not begun were cancelled");
     EXPECT_FALSE(stuck.done());
     EXPECT_TRUE(queued.cancelled());
   }  // Closing does not wait either.
+  may_end->count_down();
+  ended.result();
+}
+
+void wait_for_ever(const std::shared_ptr<std::latch>& entered,
+                   const std::shared_ptr<std::latch>& may_end) {
+  entered->count_down();
+  may_end->wait();
+}
+
+TEST(Run, ReturnsWithinItsBoundAndNamesTheStuckJob) {  // EXE-13, RUN-6, K-12, C24
+  auto entered = shared_latch();
+  auto may_end = shared_latch();
+  auto pool =
+      std::make_shared<ThreadPoolExecutor>(ThreadPoolOptions{.thread_name_prefix = "asyncio"});
+  ConcurrentFuture<> ended = pool->ended();
+  std::vector<std::string> messages;
+  Duration took{};
+  auto amain = [&]() -> Coroutine<> {
+    EventLoop& loop = get_running_loop();
+    loop.set_default_executor(std::move(pool));
+    loop.set_exception_handler([&](EventLoop& of, const ExceptionContext& context) {
+      messages.push_back(context.message);
+      took = of.time().time_since_epoch();
+    });
+    (void)create_task(to_thread(wait_for_ever, entered, may_end));
+    co_await sleep(0s);
+    entered->wait();
+  };
+
+  // Virtual time: nobody waits for 300 seconds.
+  run(amain(), {.loop_factory = [] { return std::shared_ptr<EventLoop>(new testing::SimLoop); }});
+
+  ASSERT_EQ(messages.size(), 1U);
+  EXPECT_NE(messages[0].find("1 job did not end within 300 s"), std::string::npos) << messages[0];
+  EXPECT_NE(messages[0].find("asyncio_0 ("), std::string::npos) << messages[0];
+  EXPECT_GE(took, 300s);
   may_end->count_down();
   ended.result();
 }

@@ -97,6 +97,23 @@ TEST(ThreadPoolExecutor, JobsBeginInTheOrderOfSubmission) {  // CF-14
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
 }
 
+TEST(ThreadPoolExecutor, TheirNamesCanBeAskedForInFull) {  // CF-12
+  ThreadPoolExecutor pool{{.max_workers = 1, .thread_name_prefix = "a_prefix_that_is_long"}};
+  ThreadPoolExecutor unnamed{{.max_workers = 1}};
+
+  EXPECT_EQ(pool.submit(current_thread_name).result(), "a_prefix_that_is_long_0");
+  const std::string name = unnamed.submit(current_thread_name).result();
+  EXPECT_EQ(name.substr(0, 19), "ThreadPoolExecutor-");
+  EXPECT_EQ(name.substr(name.size() - 2), "_0");
+  EXPECT_EQ(current_thread_name(), "MainThread");
+  std::string other;
+  std::thread([&] {
+    ::pthread_setname_np(::pthread_self(), "other");
+    other = current_thread_name();
+  }).join();
+  EXPECT_EQ(other, "other");
+}
+
 TEST(ThreadPoolExecutor, ThreadsAreNamed) {  // CF-12
   ThreadPoolExecutor named{{.max_workers = 1, .thread_name_prefix = "x"}};
   EXPECT_EQ(named.submit(this_thread_name).result(), "x_0");
@@ -231,7 +248,9 @@ TEST(ThreadPoolExecutor, LeavesAStuckJobToItself) {  // EXE-13
 
     const auto stuck = pool.leave(true);
 
-    EXPECT_EQ(stuck.threads, std::vector<std::string>{"slow_0"});
+    EXPECT_EQ(stuck.threads, std::vector<std::string>{
+                                 "slow_0 (aster::ThreadPoolExecutor_LeavesAStuckJobToItself_Test::"
+                                 "TestBody::<lambda>)"});
     EXPECT_EQ(stuck.dropped_count, 1U);
     EXPECT_TRUE(queued.cancelled());
     ended = pool.ended();

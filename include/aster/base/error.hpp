@@ -220,6 +220,42 @@ class ASTER_API BrokenThreadPool : public BrokenExecutor {
   ~BrokenThreadPool() override;
 };
 
+/// A worker process ended in the midst of a job, or none can be started. The text names the
+/// process, how it ended, and the job.
+class ASTER_API BrokenProcessPool : public BrokenExecutor {
+ public:
+  using BrokenExecutor::BrokenExecutor;
+  /// A worker that ended; `returncode` as `Process::returncode` has it.
+  BrokenProcessPool(const std::string& message, int pid, std::optional<int> returncode)
+      : BrokenExecutor(message), pid_(pid), returncode_(returncode) {}
+  ~BrokenProcessPool() override;
+
+  /// The worker's process id; 0 when the whole pool is broken.
+  [[nodiscard]] int pid() const noexcept { return pid_; }
+  /// Its exit status, or -N when signal N ended it; none when that is not known.
+  [[nodiscard]] std::optional<int> returncode() const noexcept { return returncode_; }
+
+ private:
+  int pid_ = 0;
+  std::optional<int> returncode_;
+};
+
+/// What a worker process threw and this process cannot throw: an exception of another type
+/// than the standard library's and aster's. The text is "type: what".
+class ASTER_API RemoteError : public RuntimeError {
+ public:
+  /// As the worker reports it.
+  RemoteError(std::string_view type_name, const std::string& text)
+      : RuntimeError(text), type_name_(type_name) {}
+  ~RemoteError() override;
+
+  /// The type of the exception in the worker: "shop::SoldOut".
+  [[nodiscard]] std::string_view type_name() const noexcept { return type_name_.view(); }
+
+ private:
+  detail::SharedText type_name_;
+};
+
 /// Several errors at once, as `TaskGroup` raises them.
 ///
 ///     try { … } catch (const ExceptionGroup& group) {

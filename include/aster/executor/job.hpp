@@ -6,25 +6,51 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <string>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 namespace aster::inline v0 {
 
 namespace detail {
 
-/// The work behind a `Job`. Each of the first three calls ends the caller's hold
-/// on it; exactly one of them is made, by any thread.
+/// What a job calls, for reports. Valid as long as the program has the function.
+struct JobName {
+  const std::type_info* type = nullptr;
+  const void* function = nullptr;  // Of a plain function.
+
+  /// "shop::price", "main::<lambda>", or "program+0x1234" for a function without a symbol.
+  [[nodiscard]] ASTER_API std::string str() const;
+};
+
+template <class F>
+[[nodiscard]] JobName job_name_of(const F& function) noexcept {
+  if constexpr (requires { function.job_name(); }) {
+    return function.job_name();
+  } else if constexpr (std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>) {
+    return {&typeid(F), reinterpret_cast<const void*>(function)};
+  } else {
+    return {&typeid(F), nullptr};
+  }
+}
+
+/// The work behind a `Job`. `run`, `fail` and `abandon` each end the caller's hold on
+/// it, and so does a `begin` that is refused; exactly one of these is made, by any thread.
 class ASTER_API JobBase {
  public:
   JobBase() noexcept = default;
   JobBase(const JobBase&) = delete;
   JobBase& operator=(const JobBase&) = delete;
 
+  /// It begins, and can no longer be cancelled; false when it was.
+  [[nodiscard]] virtual bool begin() noexcept = 0;
+  /// Begins it, unless that was done, and runs it.
   virtual void run() noexcept = 0;
   virtual void fail(std::exception_ptr error) noexcept = 0;
   virtual void abandon() noexcept = 0;
+  [[nodiscard]] virtual JobName name() const noexcept = 0;
 
  protected:
   ~JobBase() = default;
@@ -50,6 +76,7 @@ class BoundCall {
         },
         args_);
   }
+  [[nodiscard]] JobName job_name() const noexcept { return job_name_of(function_); }
 
  private:
   F function_;
@@ -79,11 +106,23 @@ class Job {
   /// True until it was run, failed or moved from.
   [[nodiscard]] explicit operator bool() const noexcept { return work_ != nullptr; }
 
+  /// Says that the work begins, for an executor that hands it on: it can no longer be
+  /// cancelled. False when it was, and then this is empty. `operator()` does it too.
+  [[nodiscard]] bool begin() noexcept {
+    ASTER_REQUIRE(work_ != nullptr, "this Job was moved from, or has been done already");
+    if (work_->begin()) return true;
+    work_ = nullptr;
+    return false;
+  }
   /// Does the work, unless it was cancelled. What it throws goes to its future.
   void operator()() noexcept { release()->run(); }
   /// Ends its future with `error` instead.
   void fail(std::exception_ptr error) noexcept { release()->fail(std::move(error)); }
 
+  /// For the library: what it calls, for reports.
+  [[nodiscard]] detail::JobName name() const noexcept {
+    return work_ != nullptr ? work_->name() : detail::JobName();
+  }
   /// For the library: the work, which the caller has to end now.
   [[nodiscard]] detail::JobBase* release() noexcept {
     ASTER_REQUIRE(work_ != nullptr, "this Job was moved from, or has been done already");

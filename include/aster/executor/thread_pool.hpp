@@ -70,8 +70,9 @@ class ASTER_API ThreadPoolExecutor final : public Executor {
 
   /// What `leave` leaves behind.
   struct Stuck {
-    std::vector<std::string> threads;  ///< The names of those in the midst of a job.
-    std::size_t dropped_count = 0;     ///< Jobs that had not begun and were cancelled.
+    /// Those in the midst of a job, each with the job: "asyncio_0 (shop::price)".
+    std::vector<std::string> threads;
+    std::size_t dropped_count = 0;  ///< Jobs that had not begun and were cancelled.
   };
   /// As `shutdown(false, drop)`, and nobody will wait for busy threads: they end with
   /// their present job or, without `drop`, when no job is left.
@@ -80,5 +81,11 @@ class ASTER_API ThreadPoolExecutor final : public Executor {
  private:
   std::shared_ptr<detail::ThreadPool> pool_;  // Shared with each of its threads.
 };
+
+/// The name of the calling thread: of a pool's thread in full, "MainThread" for the first of
+/// the process, else what the system shows. Python's `threading.current_thread().name`.
+///
+///     log(current_thread_name() + " works");           // "ThreadPoolExecutor-0_2 works"
+[[nodiscard]] ASTER_API std::string current_thread_name();
 
 }  // namespace aster::inline v0

@@ -14,12 +14,23 @@ namespace aster::inline v0 {
 
 namespace detail {
 
+/// A call in a context of its own.
+template <class R, class Call>
+class ContextCall {
+ public:
+  ContextCall(Context context, Call call) : context_(std::move(context)), call_(std::move(call)) {}
+  R operator()() { return context_.run(std::move(call_)); }
+  [[nodiscard]] JobName job_name() const noexcept { return call_.job_name(); }
+
+ private:
+  Context context_;
+  Call call_;
+};
+
 template <class R, class Call>
 Coroutine<R> call_in_thread(Call call) {
-  Future<R> future = get_running_loop().run_in_executor(
-      nullptr, [context = copy_context(), call = std::move(call)]() mutable -> R {
-        return context.run(std::move(call));
-      });
+  ContextCall<R, Call> in_context(copy_context(), std::move(call));
+  Future<R> future = get_running_loop().run_in_executor(nullptr, std::move(in_context));
   co_return co_await std::move(future);
 }
 

@@ -33,6 +33,7 @@ namespace aster::inline v0 {
 class Address;
 class DatagramTransport;
 class Executor;
+class ProcessPoolExecutor;
 class ReadTransport;
 class Server;
 class Socket;
@@ -468,6 +469,10 @@ class ASTER_API EventLoop {
   template <class F, class... Args>
   auto run_in_executor(Executor* executor, F&& function, Args&&... args)
       -> Future<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
+  /// The same in a worker process; see `ProcessPoolExecutor` for what can be called so.
+  /// ValueError for a null pointer.
+  template <std::same_as<ProcessPoolExecutor> Pool, class F, class... Args>
+  auto run_in_executor(Pool* executor, F&& function, Args&&... args);
   /// The pool that `run_in_executor(nullptr, …)` and `to_thread` use; TypeError
   /// for null or another kind than a `ThreadPoolExecutor`.
   void set_default_executor(std::shared_ptr<Executor> executor);

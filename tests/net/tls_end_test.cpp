@@ -32,8 +32,7 @@ class TlsEnd : public ::testing::TestWithParam<TLSVersion> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Versions, TlsEnd,
-                         ::testing::Values(TLSVersion::TLSv1_2, TLSVersion::TLSv1_3),
-                         version_name);
+                         ::testing::Values(TLSVersion::TLSv1_2, TLSVersion::TLSv1_3), version_name);
 
 /// Our client and OpenSSL's server.
 struct Ends {
@@ -93,8 +92,7 @@ TEST_P(TlsEnd, WhatCameBeforeTheGoodbyeMayStillBeAnswered) {
     const std::string line = co_await ends.ours->reader.readline();
     EXPECT_EQ(line, "question\n");
     ends.ours->writer.write("answer");
-    const bool answered =
-        co_await ends.theirs->until([&] { return peer.received() == "answer"; });
+    const bool answered = co_await ends.theirs->until([&] { return peer.received() == "answer"; });
     EXPECT_TRUE(answered);
     const std::string rest = co_await ends.ours->reader.read();
     EXPECT_EQ(rest, "");
@@ -306,9 +304,8 @@ TEST_P(TlsEnd, AHandshakeThatIsNeverAnsweredEndsAfterItsTime) {
         open_connection("127.0.0.1", listening.port(), {.ssl = &contexts.client}));
     EXPECT_THAT(error, HasSubstr("TimeoutError: TLS handshake with 127.0.0.1:"));
     EXPECT_EQ(get_running_loop().time() - begin, 60s);
-    const std::string sooner = co_await error_of(
-        open_connection("127.0.0.1", listening.port(),
-                        {.ssl = &contexts.client, .ssl_handshake_timeout = 2s}));
+    const std::string sooner = co_await error_of(open_connection(
+        "127.0.0.1", listening.port(), {.ssl = &contexts.client, .ssl_handshake_timeout = 2s}));
     EXPECT_THAT(sooner, HasSubstr("longer than 2.0"));
     listening.server().close();
     Connection first = co_await listening.accept();
@@ -344,8 +341,8 @@ TEST_P(TlsEnd, ACancelledHandshakeClosesAndKeepsItsMessage) {
   const auto test = [&]() -> Coroutine<> {
     Listening listening;
     co_await listening.start();
-    auto connecting = create_task(
-        open_connection("127.0.0.1", listening.port(), {.ssl = &contexts.client}));
+    auto connecting =
+        create_task(open_connection("127.0.0.1", listening.port(), {.ssl = &contexts.client}));
     Connection server = co_await listening.accept();
     co_await turns(3);
     connecting.cancel("no longer");

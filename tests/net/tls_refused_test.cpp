@@ -47,9 +47,8 @@ std::function<OpenSslPeer::Options()> raw_named(const std::string& name) {
 
 /// One by an authority between the root and the server.
 std::function<OpenSslPeer::Options()> below(CertWish authority, CertWish wish = {}) {
-  return [authority, wish] {
-    return shows(Authority(test_root(), "Between", authority).issue(wish));
-  };
+  return
+      [authority, wish] { return shows(Authority(test_root(), "Between", authority).issue(wish)); };
 }
 
 template <class Change>
@@ -93,8 +92,7 @@ std::vector<Bad> all_bad() {
       {"RootOfTheSameName", [] { return shows(Authority("Test Root").issue()); }, "example.test",
        X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY},
       {"Expired", issued({.ends_in_days = 0}), "example.test", X509_V_ERR_CERT_HAS_EXPIRED},
-      {"NotYetValid", issued({.begins_in_days = 2}), "example.test",
-       X509_V_ERR_CERT_NOT_YET_VALID},
+      {"NotYetValid", issued({.begins_in_days = 2}), "example.test", X509_V_ERR_CERT_NOT_YET_VALID},
       {"OtherHost", named("DNS:other.test"), "example.test", X509_V_ERR_HOSTNAME_MISMATCH},
       {"SubdomainOnly", named("DNS:www.example.test"), "example.test",
        X509_V_ERR_HOSTNAME_MISMATCH},
@@ -102,8 +100,7 @@ std::vector<Bad> all_bad() {
       {"OtherAddress", named("IP:127.0.0.2"), "127.0.0.1", X509_V_ERR_IP_ADDRESS_MISMATCH},
       {"OtherAddressOfSix", named("IP:127.0.0.1"), "::1", X509_V_ERR_IP_ADDRESS_MISMATCH},
       {"AddressAsName", named("DNS:127.0.0.1"), "127.0.0.1", X509_V_ERR_IP_ADDRESS_MISMATCH},
-      {"AddressInsteadOfName", named("IP:127.0.0.1"), "example.test",
-       X509_V_ERR_HOSTNAME_MISMATCH},
+      {"AddressInsteadOfName", named("IP:127.0.0.1"), "example.test", X509_V_ERR_HOSTNAME_MISMATCH},
       {"MailInsteadOfName", named("email:a@example.test"), "a.example.test",
        X509_V_ERR_HOSTNAME_MISMATCH},
       {"CommonNameBesidesAlternatives",
@@ -116,13 +113,11 @@ std::vector<Bad> all_bad() {
       {"WildcardOfNoLabel", named("DNS:*.example.test"), "example.test",
        X509_V_ERR_HOSTNAME_MISMATCH},
       {"WildcardOfTopLevel", named("DNS:*.test"), "example.test", X509_V_ERR_HOSTNAME_MISMATCH},
-      {"WildcardInside", named("DNS:www.*.test"), "www.example.test",
-       X509_V_ERR_HOSTNAME_MISMATCH},
+      {"WildcardInside", named("DNS:www.*.test"), "www.example.test", X509_V_ERR_HOSTNAME_MISMATCH},
       {"WildcardAlone", raw_named("*"), "example.test", X509_V_ERR_HOSTNAME_MISMATCH},
       {"NulInName", raw_named("example.test\0.evil.test"s), "example.test",
        X509_V_ERR_HOSTNAME_MISMATCH},
-      {"NulBehindName", raw_named("example.test\0"s), "example.test",
-       X509_V_ERR_HOSTNAME_MISMATCH},
+      {"NulBehindName", raw_named("example.test\0"s), "example.test", X509_V_ERR_HOSTNAME_MISMATCH},
       {"ForClientsOnly", issued({.extended_key_usage = "clientAuth"}), "example.test",
        X509_V_ERR_INVALID_PURPOSE},
       {"WeakKey", issued({.rsa_bits = 1024}), "example.test", X509_V_ERR_EE_KEY_TOO_SMALL},
@@ -132,8 +127,7 @@ std::vector<Bad> all_bad() {
        "example.test", X509_V_ERR_CA_KEY_TOO_SMALL},
       {"ExpiredAuthority", below(authority_with([](CertWish& wish) { wish.ends_in_days = 0; })),
        "example.test", X509_V_ERR_CERT_HAS_EXPIRED},
-      {"IssuerThatIsNoAuthority",
-       below(authority_with([](CertWish& wish) {
+      {"IssuerThatIsNoAuthority", below(authority_with([](CertWish& wish) {
          wish.is_authority = false;
          wish.key_usage = "digitalSignature";
        })),
@@ -157,21 +151,19 @@ std::vector<Bad> all_bad() {
          return options;
        },
        "example.test", X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY},
-      {"NameTheAuthorityMayNotGive",
-       below(authority_with([](CertWish& wish) {
+      {"NameTheAuthorityMayNotGive", below(authority_with([](CertWish& wish) {
          wish.extra_nid = "nameConstraints";
          wish.extra_value = "critical,permitted;DNS:other.test";
        })),
        "example.test", X509_V_ERR_PERMITTED_VIOLATION},
-      {"Revoked", [] { return shows(revoked_cert()); }, "example.test", X509_V_ERR_CERT_REVOKED,
-       "", test_root().revoke({revoked_cert().cert})},
+      {"Revoked", [] { return shows(revoked_cert()); }, "example.test", X509_V_ERR_CERT_REVOKED, "",
+       test_root().revoke({revoked_cert().cert})},
       {"RevocationListTooOld", [] { return shows(test_cert()); }, "example.test",
        X509_V_ERR_CRL_HAS_EXPIRED, "", test_root().revoke({}, -1)},
       {"NoRevocationListOfTheIssuer", below(Authority::authority_wish()), "example.test",
        X509_V_ERR_UNABLE_TO_GET_CRL, "", test_root().revoke({})},
       {"OldProtocol", speaks(TLS1_VERSION, all), "example.test", 0, "PROTOCOL_VERSION"},
-      {"OldProtocolToo", speaks(TLS1_1_VERSION, all), "example.test", 0,
-       "PROTOCOL_VERSION"},
+      {"OldProtocolToo", speaks(TLS1_1_VERSION, all), "example.test", 0, "PROTOCOL_VERSION"},
       {"NoCipherInCommon", speaks(TLS1_2_VERSION, "AES128-SHA:@SECLEVEL=0"), "example.test", 0,
        "HANDSHAKE_FAILURE"},
       {"NoCipherAtAll", speaks(TLS1_2_VERSION, "eNULL:@SECLEVEL=0"), "example.test", 0,
@@ -182,8 +174,8 @@ std::vector<Bad> all_bad() {
 }
 
 class TlsRefused : public ::testing::TestWithParam<Bad> {};
-INSTANTIATE_TEST_SUITE_P(
-    Servers, TlsRefused, ::testing::ValuesIn(all_bad()), ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Servers, TlsRefused, ::testing::ValuesIn(all_bad()),
+                         ::testing::PrintToStringParamName());
 
 // TLS-1, TLS-7
 TEST_P(TlsRefused, WithItsErrorAndWithoutAWord) {
@@ -194,9 +186,8 @@ TEST_P(TlsRefused, WithItsErrorAndWithoutAWord) {
     co_await listening.start();
     SSLContext context = client_context();
     if (!bad.crl.empty()) context.load_crl_pem(bad.crl);
-    auto connecting =
-        create_task(open_connection("127.0.0.1", listening.port(),
-                                    {.ssl = &context, .server_hostname = bad.host}));
+    auto connecting = create_task(open_connection("127.0.0.1", listening.port(),
+                                                  {.ssl = &context, .server_hostname = bad.host}));
     const std::shared_ptr<PeerLink> link = co_await listening.accept();
     co_await link->drained();
     listening.server().close();
@@ -241,7 +232,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Good{"Address", "IP:127.0.0.1", "127.0.0.1"},
                       Good{"AddressOfSix", "IP:::1", "::1"},
                       Good{"AddressOfSixInFull", "IP:::1", "0:0:0:0:0:0:0:1"},
-                      Good{"CommonNameAlone", "", "localhost"}), ::testing::PrintToStringParamName());
+                      Good{"CommonNameAlone", "", "localhost"}),
+    ::testing::PrintToStringParamName());
 
 TEST_P(TlsAccepted, AndToldTheNameUnlessItIsAnAddress) {
   Net net;
@@ -249,9 +241,8 @@ TEST_P(TlsAccepted, AndToldTheNameUnlessItIsAnAddress) {
     PeerListening listening(named(GetParam().alt_names)());
     co_await listening.start();
     const SSLContext context = client_context();
-    auto connecting =
-        create_task(open_connection("127.0.0.1", listening.port(),
-                                    {.ssl = &context, .server_hostname = GetParam().host}));
+    auto connecting = create_task(open_connection(
+        "127.0.0.1", listening.port(), {.ssl = &context, .server_hostname = GetParam().host}));
     const std::shared_ptr<PeerLink> link = co_await listening.accept();
     const bool done = co_await link->established();
     EXPECT_TRUE(done);
@@ -273,9 +264,8 @@ TEST(TlsRefusedServers, ThatDoNotSpeakTlsAtAll) {
     Listening listening;
     co_await listening.start();
     const SSLContext context = client_context();
-    auto connecting =
-        create_task(open_connection("127.0.0.1", listening.port(),
-                                    {.ssl = &context, .server_hostname = "localhost"}));
+    auto connecting = create_task(open_connection(
+        "127.0.0.1", listening.port(), {.ssl = &context, .server_hostname = "localhost"}));
     Connection server = co_await listening.accept();
     server.writer.write("220 welcome, this is something else\r\n");
     const std::string error = co_await error_of(std::move(connecting));

@@ -199,7 +199,11 @@ std::size_t TlsEngine::read(std::span<char> room) noexcept {
       continue;
     }
     const int why = SSL_get_error(ssl_.get(), 0);
-    if (why == SSL_ERROR_WANT_READ) break;
+    if (why == SSL_ERROR_WANT_READ) {
+      // A ticket leaves a client with a buffer for an answer that it does not owe.
+      static_cast<void>(SSL_free_buffers(ssl_.get()));
+      break;
+    }
     if (why == SSL_ERROR_ZERO_RETURN) {
       ended_ = true;
     } else {

@@ -37,7 +37,7 @@ struct Options {
   std::filesystem::path folder = ".";
   int concurrency = 8;
   double timeout = 30;
-  std::string authorities;                // Trusted besides the system's: a file.
+  std::string authorities;                 // Trusted besides the system's: a file.
   const aster::SSLContext* tls = nullptr;  // For https.
 };
 
@@ -54,8 +54,7 @@ struct Closing {
 Coroutine<> fetch(Download& download, const Options& options, Progress& progress) {
   const http::Url url = http::parse_url(download.url);
   const aster::SSLContext* const tls = url.is_https ? options.tls : nullptr;
-  aster::Connection connection =
-      co_await aster::open_connection(url.host, url.port, {.ssl = tls});
+  aster::Connection connection = co_await aster::open_connection(url.host, url.port, {.ssl = tls});
   const Closing closing(connection.writer);
   connection.writer.write(http::get_request(url));
 

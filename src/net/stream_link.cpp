@@ -123,8 +123,12 @@ bool StreamLink::pull_tls() noexcept {
     return true;
   }
   if (tls_->has_ahead()) {
-    const std::string ahead = tls_->take_ahead();
-    decrypt(ahead, true);
+    try {
+      const std::string ahead = tls_->take_ahead();
+      decrypt(ahead, true);
+    } catch (...) {  // No memory: the stream has a hole.
+      end(std::current_exception());
+    }
     return true;
   }
   if (receive_.is_pending()) return false;

@@ -326,9 +326,7 @@ TEST_F(TlsContexts, KeysAndCertificatesAreChecked) {
               HasSubstr("SSLError: load_cert_chain_pem: the private key"));
   EXPECT_THAT(error_in([&] { context.load_cert_chain_pem(cert.chain, secret); }),
               HasSubstr("SSLError"));
-  EXPECT_THAT(error_in([&] {
-                context.load_cert_chain_pem(cert.chain, test_root().issue().key);
-              }),
+  EXPECT_THAT(error_in([&] { context.load_cert_chain_pem(cert.chain, test_root().issue().key); }),
               HasSubstr("private key mismatch"));
   EXPECT_THAT(error_in([&] { context.load_cert_chain_pem("nonsense", cert.key); }),
               HasSubstr("SSLError: load_cert_chain_pem: no certificate: no start line"));

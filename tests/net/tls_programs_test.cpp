@@ -123,11 +123,12 @@ TEST_P(TlsProgramsSlow, OpensslConnectsToUs) {
   const auto test = [this]() -> Coroutine<> {
     SSLContext context = server_context();
     context.set_alpn_protocols({"h2"});
-    const std::string client = "timeout 20 openssl s_client -connect 127.0.0.1:PORT -CAfile " +
-                               root + " -verify_return_error -servername localhost -verify_hostname localhost ";
+    const std::string client =
+        "timeout 20 openssl s_client -connect 127.0.0.1:PORT -CAfile " + root +
+        " -verify_return_error -servername localhost -verify_hostname localhost ";
     for (const char* version : {"-tls1_2", "-tls1_3"}) {
-      const std::string echoed = co_await serve(
-          context, echo_line, "echo hello | " + client + version + " -quiet");
+      const std::string echoed =
+          co_await serve(context, echo_line, "echo hello | " + client + version + " -quiet");
       EXPECT_THAT(echoed, EndsWith("hello\n"));
       const std::string facts = co_await serve(
           context, echo_line,
@@ -166,9 +167,9 @@ TEST_P(TlsProgramsSlow, WeConnectToOpenssl) {
     context.set_alpn_protocols({"http/1.1"});
     for (const char* version : {"-tls1_2", "-tls1_3"}) {
       const int port = free_port();
-      auto serving = create_task(
-          shell("timeout 20 openssl s_server -accept " + std::to_string(port) + " -cert " + cert +
-                " -key " + key + " -rev -quiet -naccept 1 -alpn http/1.1 " + version));
+      auto serving = create_task(shell("timeout 20 openssl s_server -accept " +
+                                       std::to_string(port) + " -cert " + cert + " -key " + key +
+                                       " -rev -quiet -naccept 1 -alpn http/1.1 " + version));
       ConnectOptions options;
       options.ssl = &context;
       options.server_hostname = "localhost";
@@ -194,7 +195,8 @@ TEST_P(TlsProgramsSlow, CurlIsServedByUs) {
   };
   const auto test = [&]() -> Coroutine<> {
     SSLContext context = server_context();
-    const std::string curl = "curl -sS --max-time 20 --cacert " + root + " https://localhost:PORT/ ";
+    const std::string curl =
+        "curl -sS --max-time 20 --cacert " + root + " https://localhost:PORT/ ";
     EXPECT_EQ(co_await serve(context, answer, curl), "ok");
     EXPECT_EQ(co_await serve(context, answer, curl + "--tls-max 1.2"), "ok");
     EXPECT_EQ(co_await serve(context, answer, curl + "--tlsv1.3"), "ok");
@@ -215,16 +217,16 @@ TEST_P(TlsProgramsSlow, GnutlsConnectsToUsAndWeToIt) {
     for (const char* version : {"VERS-TLS1.2", "VERS-TLS1.3"}) {
       const std::string priority =
           std::string(" --priority NORMAL:-VERS-ALL:+") + version + " --x509cafile " + root + " ";
-      const std::string echoed = co_await serve(
-          context, echo_line,
-          "(echo hello; sleep 0.3) | timeout 20 gnutls-cli --logfile /dev/null" + priority +
-              "--port PORT localhost");
+      const std::string echoed =
+          co_await serve(context, echo_line,
+                         "(echo hello; sleep 0.3) | timeout 20 gnutls-cli --logfile /dev/null" +
+                             priority + "--port PORT localhost");
       EXPECT_THAT(echoed, HasSubstr("hello\n"));
 
       const int port = free_port();
-      auto serving = start("gnutls-serv --quiet --echo --port " + std::to_string(port) +
-                           " --x509certfile " + cert + " --x509keyfile " + key +
-                           " --priority NORMAL:-VERS-ALL:+" + version);
+      auto serving =
+          start("gnutls-serv --quiet --echo --port " + std::to_string(port) + " --x509certfile " +
+                cert + " --x509keyfile " + key + " --priority NORMAL:-VERS-ALL:+" + version);
       const SSLContext ours = client_context();
       ConnectOptions options;
       options.ssl = &ours;
@@ -258,19 +260,17 @@ TEST_P(TlsProgramsSlow, NginxServesUsAndAsksUs) {
     const std::string behind = std::to_string(ours.sockets().front().getsockname().port());
     const int port = free_port();
     const std::string configuration = write_file(
-        "nginx.conf", "daemon off; master_process off; pid " + path("pid") + "; error_log " +
-                          path("error.log") +
-                          "; events {} http { access_log off; client_body_temp_path " +
-                          path("body") + "; proxy_temp_path " + path("proxy") +
-                          "; fastcgi_temp_path " + path("fastcgi") + "; uwsgi_temp_path " +
-                          path("uwsgi") + "; scgi_temp_path " + path("scgi") +
-                          "; server { listen 127.0.0.1:" + std::to_string(port) +
-                          " ssl; ssl_certificate " + cert + "; ssl_certificate_key " + key +
-                          "; root " + directory.string() +
-                          "; location /back { proxy_pass https://127.0.0.1:" + behind +
-                          "; proxy_ssl_verify on; proxy_ssl_name example.test; "
-                          "proxy_ssl_trusted_certificate " +
-                          root + "; } } }\n");
+        "nginx.conf",
+        "daemon off; master_process off; pid " + path("pid") + "; error_log " + path("error.log") +
+            "; events {} http { access_log off; client_body_temp_path " + path("body") +
+            "; proxy_temp_path " + path("proxy") + "; fastcgi_temp_path " + path("fastcgi") +
+            "; uwsgi_temp_path " + path("uwsgi") + "; scgi_temp_path " + path("scgi") +
+            "; server { listen 127.0.0.1:" + std::to_string(port) + " ssl; ssl_certificate " +
+            cert + "; ssl_certificate_key " + key + "; root " + directory.string() +
+            "; location /back { proxy_pass https://127.0.0.1:" + behind +
+            "; proxy_ssl_verify on; proxy_ssl_name example.test; "
+            "proxy_ssl_trusted_certificate " +
+            root + "; } } }\n");
     auto running = start("nginx -c " + configuration);
     const SSLContext context = client_context();
     ConnectOptions options;

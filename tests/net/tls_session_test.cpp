@@ -38,8 +38,7 @@ class TlsSessions : public ::testing::TestWithParam<TLSVersion> {
   Contexts contexts{GetParam()};
 };
 INSTANTIATE_TEST_SUITE_P(Versions, TlsSessions,
-                         ::testing::Values(TLSVersion::TLSv1_2, TLSVersion::TLSv1_3),
-                         version_name);
+                         ::testing::Values(TLSVersion::TLSv1_2, TLSVersion::TLSv1_3), version_name);
 
 TEST_P(TlsSessions, AreTakenUpForTheSameNameAndContextOnly) {
   const auto test = [this]() -> Coroutine<> {

@@ -112,6 +112,7 @@ class ASTER_API SSLObject {
   explicit operator bool() const noexcept { return engine_ != nullptr; }
   /// So that it reads as a pointer, too.
   const SSLObject* operator->() const noexcept { return this; }
+  /// The same.
   const SSLObject& operator*() const noexcept { return *this; }
 
   /// "TLSv1.3"
@@ -189,6 +190,7 @@ class ASTER_API SSLContext {
   /// What is asked of the peer. At first clients have `required`, servers ask nothing.
   /// ValueError for `any_host_name_i_accept_the_risk` on servers.
   void set_verify(SSLVerify verify);
+  /// What is asked of the peer.
   [[nodiscard]] SSLVerify verify() const noexcept;
 
   /// The protocols to speak over TLS, the best first: "h2", "http/1.1". A server picks
@@ -199,19 +201,21 @@ class ASTER_API SSLContext {
     set_alpn_protocols(std::span<const std::string_view>(protocols.begin(), protocols.size()));
   }
 
-  /// The oldest and newest version that is spoken; at first TLS 1.2 and the newest.
+  /// The oldest version that is spoken; at first TLS 1.2.
   void set_minimum_version(TLSVersion version);
+  /// The newest version that is spoken; at first the newest there is.
   void set_maximum_version(TLSVersion version);
   /// The ciphers of TLS 1.2, in OpenSSL's notation; SSLError when none is known.
   void set_ciphers(std::string_view ciphers);
   /// Those of TLS 1.3: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256".
   void set_ciphersuites(std::string_view ciphersuites);
 
-  /// Told the name that a client asks for ("" for none) before the server's certificate
+  /// What `set_sni_callback` takes.
+  using SniCallback = Function<const SSLContext*(std::string_view server_name)>;
+  /// Is told the name that a client asks for ("" for none) before the server's certificate
   /// is chosen; gives the context whose certificate, ALPN list and demands hold, or null
   /// for this one. What it throws ends the handshake and goes to the exception handler.
   /// It is called from inside the loop: it must not wait.
-  using SniCallback = Function<const SSLContext*(std::string_view server_name)>;
   void set_sni_callback(SniCallback callback);
 
   /// Whether a server hands out tickets by which clients come back; at first it does.

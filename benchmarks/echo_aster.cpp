@@ -2,13 +2,14 @@
 // Servers on aster. Prints its port, then serves until it is killed.
 //
 //   echo_aster [read_view | read_into | read | protocol | sock | udp | sink | unix PATH |
-//               file PATH]
+//               file PATH | tls PEM | tls_protocol PEM]
 //
 // Echo on streams: read_view lends the bytes from one buffer that all connections share,
 // as the other servers do it; read_into receives into one buffer for each connection;
 // read gives every piece as a string of its own, as one would write it first. protocol
 // echoes from `data_received`, sock on plain sockets; sink (streams) reads and forgets;
-// file answers every message with the whole file.
+// file answers every message with the whole file. tls and tls_protocol are read_view and
+// protocol over TLS, with the certificate and the key of a file.
 #include <aster/aster.hpp>
 
 #include <cstddef>
@@ -133,10 +134,13 @@ Coroutine<> serve_datagrams() {
 }
 
 Coroutine<aster::Server> start_server(std::string_view mode, const char* path) {
-  if (mode == "protocol") {
+  std::optional<aster::SSLContext> tls;
+  if (mode.starts_with("tls")) tls.emplace(aster::SSLPurpose::client_auth).load_cert_chain(path);
+  const aster::SSLContext* const ssl = tls ? &*tls : nullptr;
+  if (mode.ends_with("protocol")) {
     auto factory = [] { return std::make_unique<EchoProtocol>(); };
-    auto starting =
-        aster::get_running_loop().create_server(factory, "127.0.0.1", 0, {.backlog = 1024});
+    auto starting = aster::get_running_loop().create_server(factory, "127.0.0.1", 0,
+                                                            {.ssl = ssl, .backlog = 1024});
     co_return co_await std::move(starting);
   }
   if (mode == "unix") co_return co_await aster::start_unix_server(echo_views, path);
@@ -145,7 +149,7 @@ Coroutine<aster::Server> start_server(std::string_view mode, const char* path) {
                   : mode == "sink"      ? &swallow
                   : mode == "file"      ? &send_file
                                         : &echo_views;
-  co_return co_await aster::start_server(handler, "127.0.0.1", 0, {.backlog = 1024});
+  co_return co_await aster::start_server(handler, "127.0.0.1", 0, {.ssl = ssl, .backlog = 1024});
 }
 
 Coroutine<int> serve(std::string_view mode, const char* path) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Downloads many files at once over HTTP. Without a URL it shows itself: it makes a
+// Downloads many files at once over HTTP and HTTPS. Without a URL it shows itself: it makes a
 // site, serves it, and crawls that.
 //
 // The idea is in `crawl`, `download` and `fetch`. Around it, in crawler/: http.hpp, the
@@ -37,6 +37,8 @@ struct Options {
   std::filesystem::path folder = ".";
   int concurrency = 8;
   double timeout = 30;
+  std::string authorities;                 // Trusted besides the system's: a file.
+  const aster::SSLContext* tls = nullptr;  // For https.
 };
 
 // Ends what a connection still has to say when this goes, whatever the reason.
@@ -51,7 +53,8 @@ struct Closing {
 // One URL into one file. Whatever goes wrong is thrown, and leaves no file behind.
 Coroutine<> fetch(Download& download, const Options& options, Progress& progress) {
   const http::Url url = http::parse_url(download.url);
-  aster::Connection connection = co_await aster::open_connection(url.host, url.port);
+  const aster::SSLContext* const tls = url.is_https ? options.tls : nullptr;
+  aster::Connection connection = co_await aster::open_connection(url.host, url.port, {.ssl = tls});
   const Closing closing(connection.writer);
   connection.writer.write(http::get_request(url));
 
@@ -110,8 +113,12 @@ Coroutine<> download_all(std::vector<Download>& downloads, const Options& option
 }
 
 // Gives the exit status.
-Coroutine<int> crawl(const Options& options) {
+Coroutine<int> crawl(const Options& given) {
+  Options options = given;
   std::filesystem::create_directories(options.folder);
+  aster::SSLContext tls = aster::create_default_context();
+  if (!options.authorities.empty()) tls.load_verify_locations(options.authorities);
+  options.tls = &tls;
   std::vector<Download> downloads;
   std::set<std::string> names;
   for (const std::string& url : options.urls) {
@@ -165,13 +172,15 @@ Coroutine<int> demo(Options options) {
 constexpr const char* usage =
     "usage: crawler [OPTION...] [URL...]\n"
     "\n"
-    "Downloads each http:// URL into a file named after the last part of its path.\n"
+    "Downloads each http:// or https:// URL into a file named after the last part of its\n"
+    "path.\n"
     "Without a URL: a demonstration that needs no network.\n"
     "\n"
     "  --file LIST        also download the URLs in this file, one a line\n"
     "  --concurrency N    downloads at the same time, 1 to 1000 (8)\n"
     "  --output DIR       where the files go (the current directory)\n"
     "  --timeout SECONDS  for each download (30)\n"
+    "  --cacert FILE      also trusts the certificates in this file (PEM)\n"
     "  -h, --help         show this\n"
     "\n"
     "Redirects are not followed but reported as failures, with their destination.\n"
@@ -225,6 +234,8 @@ Options parse_arguments(const std::vector<std::string>& arguments) {
       wants_urls = true;  // Of no use to the demo, so there must be a URL.
     } else if (option == "--timeout") {
       options.timeout = parse_number(option, value(), 0.001, 1e6);
+    } else if (option == "--cacert") {
+      options.authorities = value();
     } else if (option.starts_with('-')) {
       throw UsageError("unknown option " + option);
     } else {

@@ -4,8 +4,8 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What a build and a test run need, and what the full matrix needs on top.
-BUILD_PACKAGES=(g++ cmake make ninja-build ccache python3 pkg-config)
-TEST_PACKAGES=("${BUILD_PACKAGES[@]}" libgtest-dev libgmock-dev curl nginx-light)
+BUILD_PACKAGES=(g++ cmake make ninja-build ccache python3 pkg-config libssl-dev)
+TEST_PACKAGES=("${BUILD_PACKAGES[@]}" libgtest-dev libgmock-dev curl nginx-light openssl gnutls-bin)
 CLANG_PACKAGES=(clang-19 libclang-rt-19-dev)
 CI_PACKAGES=("${TEST_PACKAGES[@]}" "${CLANG_PACKAGES[@]}" clang-format-19 clang-tidy-19)
 

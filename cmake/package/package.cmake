@@ -37,9 +37,9 @@ install(
 
 # Other libraries that aster needs, as pkg-config names. A program that links
 # the static library needs them too; the shared one brings them along.
-set(aster_pc_needs "")
+set(aster_pc_needs "openssl >= 3")
 if(ASTER_HAS_CARES)
-  set(aster_pc_needs "libcares")
+  string(APPEND aster_pc_needs ", libcares")
 endif()
 set(aster_pc_requires "")
 set(aster_pc_requires_private "")

@@ -59,29 +59,29 @@ inline std::optional<std::uint64_t> number(std::string_view text, int base = 10)
 }
 
 struct Url {
+  bool is_https = false;
   std::string authority;  // As in the Host header: "[::1]:8080".
   std::string host;       // "::1"
   int port = 80;
   std::string target = "/";  // Path and query.
 };
 
-/// Takes http://host[:port][/path][?query] apart; Error for anything else.
+/// Takes http[s]://host[:port][/path][?query] apart; Error for anything else.
 inline Url parse_url(std::string_view text) {
   const bool plain =
       std::ranges::all_of(text, [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (!plain) throw Error("a URL has no spaces, control or non-ASCII characters: use %XX");
   const std::size_t colon = text.find("://");
   const std::string scheme = lower(text.substr(0, colon));
-  if (colon != std::string_view::npos && scheme == "https") {
-    throw Error("https needs TLS, which comes with a later release; only http:// works today");
-  }
-  if (colon == std::string_view::npos || scheme != "http") {
-    throw Error("not a URL of the form http://host[:port]/path");
+  if (colon == std::string_view::npos || (scheme != "http" && scheme != "https")) {
+    throw Error("not a URL of the form http://host[:port]/path or https://…");
   }
   text.remove_prefix(colon + 3);
   text = text.substr(0, text.find('#'));
 
   Url url;
+  url.is_https = scheme == "https";
+  if (url.is_https) url.port = 443;
   const std::size_t slash = std::min(text.find_first_of("/?"), text.size());
   url.authority = text.substr(0, slash);
   url.target = text.substr(slash);

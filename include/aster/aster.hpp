@@ -82,6 +82,7 @@
 #include <aster/net/stream_reader_protocol.hpp>
 #include <aster/net/stream_writer.hpp>
 #include <aster/net/streams.hpp>
+#include <aster/net/tls.hpp>
 #include <aster/net/transport.hpp>
 // process
 #include <aster/process/subprocess.hpp>

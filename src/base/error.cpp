@@ -58,6 +58,9 @@ TimeoutError::TimeoutError(const char* text, std::exception_ptr cause)
 TimeoutError::~TimeoutError() = default;
 InvalidStateError::~InvalidStateError() = default;
 SendfileNotAvailableError::~SendfileNotAvailableError() = default;
+SSLError::~SSLError() = default;
+SSLEOFError::~SSLEOFError() = default;
+SSLCertVerificationError::~SSLCertVerificationError() = default;
 IncompleteReadError::~IncompleteReadError() = default;
 LimitOverrunError::~LimitOverrunError() = default;
 LookupError::~LookupError() = default;

@@ -7,6 +7,7 @@
 #include "net/pipe_file.hpp"
 #include "net/protocol_link.hpp"
 #include "net/server_state.hpp"
+#include "net/tls_handshake.hpp"
 
 namespace aster::inline v0::detail {
 namespace {
@@ -17,19 +18,34 @@ void require_loop(EventLoop& loop, const char* call) {
   throw RuntimeError(std::string(call) + ": awaited on another loop than the one it was called on");
 }
 
-NewLink adopt(EventLoop& loop, native_socket fd, Medium medium, const std::source_location& source,
-              bool has_reader = false) {
+/// A link on a connected descriptor, once its handshake is done if it is to have TLS.
+Coroutine<NewLink> secured_link(EventLoop& loop, native_socket fd, std::source_location source,
+                                std::optional<TlsSetup> tls) {
   const StateRef<ProtocolLink> link =
-      NetService::adopt<ProtocolLink>(loop, fd, medium, source, has_reader);
+      NetService::adopt<ProtocolLink>(loop, fd, Medium::socket, source, false);
+  if (tls) {
+    auto shaking = shake_hands(StateRef<StreamTransport>::share(*link), std::move(*tls));
+    co_await std::move(shaking);
+  }
   link->add_reference();
-  return NewLink(link.get());
+  co_return NewLink(link.get());
 }
 
 Coroutine<NewLink> new_link_on(EventLoop& loop, const char* call,
-                               Coroutine<native_socket> connecting, std::source_location source) {
+                               Coroutine<native_socket> connecting, std::source_location source,
+                               std::optional<TlsSetup> tls) {
   require_loop(loop, call);
   const native_socket fd = co_await std::move(connecting);
-  co_return adopt(loop, fd, Medium::socket, source);
+  auto securing = secured_link(loop, fd, source, std::move(tls));
+  co_return co_await std::move(securing);
+}
+
+Coroutine<NewLink> new_link_of(EventLoop& loop, const char* call, Socket socket,
+                               std::source_location source, std::optional<TlsSetup> tls) {
+  require_loop(loop, call);
+  const native_socket fd = take_connected(call, loop, std::move(socket));
+  auto securing = secured_link(loop, fd, source, std::move(tls));
+  co_return co_await std::move(securing);
 }
 
 class ProtocolAcceptor final : public Acceptor {
@@ -91,20 +107,25 @@ Coroutine<NewLink> new_link(EventLoop& loop, std::string_view host, int port,
                             const ConnectOptions& options) {
   return new_link_on(loop, "create_connection",
                      connect_host(ConnectPlan("create_connection", host, port, options)),
-                     options.source);
+                     options.source, client_tls("create_connection", options, host));
 }
 
 Coroutine<NewLink> new_unix_link(EventLoop& loop, std::string_view path,
                                  const UnixConnectOptions& options) {
   return new_link_on(loop, "create_unix_connection", connect_path(Address::unix_path(path)),
-                     options.source);
+                     options.source, client_tls("create_unix_connection", options, std::nullopt));
 }
 
-Coroutine<NewLink> new_socket_link(EventLoop& loop, const char* call, Socket socket,
-                                   std::source_location source) {
-  require_loop(loop, call);
-  const native_socket fd = take_connected(call, loop, std::move(socket));
-  co_return adopt(loop, fd, Medium::socket, source);
+Coroutine<NewLink> new_socket_link(EventLoop& loop, Socket socket, const ConnectOptions& options) {
+  return new_link_of(loop, "create_connection", std::move(socket), options.source,
+                     client_tls("create_connection", options, std::nullopt));
+}
+
+Coroutine<NewLink> new_accepted_link(EventLoop& loop, Socket socket,
+                                     const AcceptedSocketOptions& options) {
+  const char* const call = "connect_accepted_socket";
+  return new_link_of(loop, call, std::move(socket), options.source,
+                     server_tls(call, KeptTls(options.ssl).context, options));
 }
 
 Coroutine<NewLink> new_pipe_link(EventLoop& loop, native_file fd, bool is_read,
@@ -113,32 +134,66 @@ Coroutine<NewLink> new_pipe_link(EventLoop& loop, native_file fd, bool is_read,
   require_loop(loop, call);
   const bool has_other_end = check_pipe(call, loop, fd);
   const Medium medium = is_read ? Medium::read_pipe : Medium::write_pipe;
-  co_return adopt(loop, fd, medium, source, !is_read && has_other_end);
+  const StateRef<ProtocolLink> link =
+      NetService::adopt<ProtocolLink>(loop, fd, medium, source, !is_read && has_other_end);
+  link->add_reference();
+  co_return NewLink(link.get());
 }
 
 Coroutine<Server> create_server(EventLoop& loop, std::shared_ptr<ProtocolFactory> factory,
-                                std::vector<std::string> hosts, int port, ServerOptions options) {
+                                std::vector<std::string> hosts, int port, ServerOptions options,
+                                KeptTls tls) {
   require_loop(loop, "create_server");
   check_port("create_server", port, 0);
   auto acceptor = std::make_shared<ProtocolAcceptor>(std::move(factory));
+  acceptor->tls = server_tls("create_server", std::move(tls.context), options);
   auto serving = serve_hosts("create_server", std::move(acceptor), std::move(hosts), port, options);
   co_return co_await std::move(serving);
 }
 
 Coroutine<Server> create_server(EventLoop& loop, std::shared_ptr<ProtocolFactory> factory,
-                                Socket socket, ServerOptions options) {
+                                Socket socket, ServerOptions options, KeptTls tls) {
   require_loop(loop, "create_server");
   auto acceptor = std::make_shared<ProtocolAcceptor>(std::move(factory));
+  acceptor->tls = server_tls("create_server", std::move(tls.context), options);
   auto serving = serve_socket("create_server", std::move(acceptor), std::move(socket), options);
   co_return co_await std::move(serving);
 }
 
 Coroutine<Server> create_unix_server(EventLoop& loop, std::shared_ptr<ProtocolFactory> factory,
-                                     std::string path, UnixServerOptions options) {
+                                     std::string path, UnixServerOptions options, KeptTls tls) {
   require_loop(loop, "create_unix_server");
   auto acceptor = std::make_shared<ProtocolAcceptor>(std::move(factory));
+  acceptor->tls = server_tls("create_unix_server", std::move(tls.context), options);
   auto serving = serve_path(std::move(acceptor), Address::unix_path(path), options);
   co_return co_await std::move(serving);
+}
+
+namespace {
+
+Coroutine<TransportRef<Transport>> upgrade(EventLoop& loop, StateRef<ProtocolLink> link,
+                                           std::shared_ptr<BaseProtocol> protocol, TlsSetup setup) {
+  require_loop(loop, "start_tls");
+  if (protocol != nullptr) link->set_protocol(std::move(protocol));
+  auto shaking = shake_hands(StateRef<StreamTransport>::share(*link), std::move(setup));
+  co_await std::move(shaking);
+  co_return TransportRef<Transport>(*link);
+}
+
+}  // namespace
+
+Coroutine<TransportRef<Transport>> start_tls(EventLoop& loop, Transport& transport,
+                                             std::shared_ptr<BaseProtocol> protocol,
+                                             const SSLContext& context,
+                                             const StartTlsOptions& options) {
+  auto* const link = dynamic_cast<ProtocolLink*>(&transport);
+  if (link == nullptr) {
+    throw TypeError("start_tls: transport " + transport.str() +
+                    " is not supported (for a stream, StreamWriter::start_tls)");
+  }
+  TlsSetup setup = options.server_side ? server_tls("start_tls", TlsContext::of(context), options)
+                                       : client_tls("start_tls", context, std::nullopt, options);
+  return upgrade(loop, StateRef<ProtocolLink>::share(*link), std::move(protocol), std::move(setup));
 }
 
 }  // namespace aster::inline v0::detail

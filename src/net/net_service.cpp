@@ -2,6 +2,7 @@
 #include "net/net_service.hpp"
 
 #include "net/server_state.hpp"
+#include "net/tls_layer.hpp"
 
 namespace aster::inline v0::detail {
 
@@ -26,6 +27,13 @@ void NetService::take(StreamTransport& made, const Claim& claim) noexcept {
   links_.push_back(made);
   made.add_reference();  // The loop's, besides the one given out.
   made.opened();
+}
+
+std::span<char> NetService::shared_room() {
+  // A receive, and the beginning of a record that came before.
+  constexpr std::size_t size = TlsLayer::chunk_max + 2 * TlsEngine::record_size;
+  if (room_ == nullptr) room_ = std::make_unique_for_overwrite<char[]>(size);
+  return {room_.get(), size};
 }
 
 void NetService::close() noexcept {

@@ -7,6 +7,8 @@
 #include <aster/base/state_ref.hpp>
 #include <aster/loop/event_loop.hpp>
 
+#include <memory>
+#include <span>
 #include <utility>
 
 namespace aster::inline v0::detail {
@@ -32,6 +34,9 @@ class NetService final : public EventLoop::Service {
     return StateRef<Link>(made);
   }
 
+  /// Memory for what a connection decrypts of one receive, good until the next one does.
+  [[nodiscard]] std::span<char> shared_room();
+
   IntrusiveList<ServerState> servers_;
 
  private:
@@ -49,6 +54,7 @@ class NetService final : public EventLoop::Service {
   void take(StreamTransport& made, const Claim& claim) noexcept;
 
   IntrusiveList<StreamTransport> links_;
+  std::unique_ptr<char[]> room_;
 };
 
 }  // namespace aster::inline v0::detail

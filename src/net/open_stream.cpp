@@ -4,6 +4,7 @@
 #include "net/net_service.hpp"
 #include "net/pipe_file.hpp"
 #include "net/stream_link.hpp"
+#include "net/tls_handshake.hpp"
 
 #include <aster/net/streams.hpp>
 
@@ -19,21 +20,29 @@ StateRef<StreamLink> open_link(native_socket fd, Medium medium, std::size_t limi
   return NetService::adopt<StreamLink>(get_running_loop(), fd, medium, limit, source);
 }
 
-Connection connection_on(native_socket fd, std::size_t limit, const std::source_location& source) {
+Coroutine<Connection> connection_on(native_socket fd, std::size_t limit,
+                                    std::source_location source, std::optional<TlsSetup> tls) {
   const StateRef<StreamLink> link = open_link(fd, Medium::socket, limit, source);
-  return Connection(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
-                    StreamAccess::writer(link));
+  if (tls) {
+    auto shaking = shake_hands(StateRef<StreamTransport>::share(*link), std::move(*tls));
+    co_await std::move(shaking);
+  }
+  co_return Connection(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
+                       StreamAccess::writer(link));
 }
 
 Coroutine<Connection> open(Coroutine<native_socket> connecting, std::size_t limit,
-                           std::source_location source) {
+                           std::source_location source, std::optional<TlsSetup> tls) {
   const native_socket fd = co_await std::move(connecting);
-  co_return connection_on(fd, limit, source);
+  auto made = connection_on(fd, limit, source, std::move(tls));
+  co_return co_await std::move(made);
 }
 
-Coroutine<Connection> open_on(Socket socket, std::size_t limit, std::source_location source) {
+Coroutine<Connection> open_on(Socket socket, std::size_t limit, std::source_location source,
+                              std::optional<TlsSetup> tls) {
   const native_socket fd = take_connected("open_connection", get_running_loop(), std::move(socket));
-  co_return connection_on(fd, limit, source);
+  auto made = connection_on(fd, limit, source, std::move(tls));
+  co_return co_await std::move(made);
 }
 
 Coroutine<ReadPipe> open_reader(native_file fd, std::size_t limit, std::source_location source) {
@@ -64,18 +73,19 @@ Coroutine<Connection> open_connection(std::string_view host, int port, ConnectOp
   detail::check_limit("open_connection", options.limit);
   return detail::open(
       detail::connect_host(detail::ConnectPlan("open_connection", host, port, options)),
-      options.limit, options.source);
+      options.limit, options.source, detail::client_tls("open_connection", options, host));
 }
 
 Coroutine<Connection> open_connection(Socket socket, ConnectOptions options) {
   detail::check_limit("open_connection", options.limit);
-  return detail::open_on(std::move(socket), options.limit, options.source);
+  return detail::open_on(std::move(socket), options.limit, options.source,
+                         detail::client_tls("open_connection", options, std::nullopt));
 }
 
 Coroutine<Connection> open_unix_connection(std::string_view path, UnixConnectOptions options) {
   detail::check_limit("open_unix_connection", options.limit);
-  return detail::open(detail::connect_path(Address::unix_path(path)), options.limit,
-                      options.source);
+  return detail::open(detail::connect_path(Address::unix_path(path)), options.limit, options.source,
+                      detail::client_tls("open_unix_connection", options, std::nullopt));
 }
 
 Coroutine<ReadPipe> open_read_pipe(native_file fd, PipeOptions options) {

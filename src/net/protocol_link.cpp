@@ -18,6 +18,8 @@
 // What it nevertheless gives at once is held until the next turn.
 #include "net/protocol_link.hpp"
 
+#include "net/tls_layer.hpp"
+
 #include <aster/base/error.hpp>
 
 #include <algorithm>
@@ -32,9 +34,10 @@ namespace {
 // What one receive asks for; back ends lend no more.
 constexpr std::size_t receive_size = 65536;
 
-/// Bytes received for a Protocol that a BufferedProtocol has followed.
-void copy_into(BufferedProtocol& protocol, std::string_view data) {
-  while (!data.empty()) {
+/// Hands over bytes that are not in the protocol's buffer, while `goes_on()`; the rest.
+template <class GoesOn>
+std::string_view copy_into(BufferedProtocol& protocol, std::string_view data, GoesOn goes_on) {
+  while (!data.empty() && goes_on()) {
     const std::span<char> room = protocol.get_buffer(data.size());
     if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
     const std::size_t size = std::min(room.size(), data.size());
@@ -42,6 +45,7 @@ void copy_into(BufferedProtocol& protocol, std::string_view data) {
     data.remove_prefix(size);
     protocol.buffer_updated(size);
   }
+  return data;
 }
 
 }  // namespace
@@ -187,9 +191,7 @@ void ProtocolLink::flow_changed() noexcept {
 // Receiving --------------------------------------------------------------------------
 
 void ProtocolLink::received() noexcept {
-  if (medium_ == Medium::write_pipe) return reader_gone();
-  if (stage_ == Stage::ending) post_end();  // The note waited for this.
-  if (stage_ == Stage::open) note_result();
+  if (!received_otherwise()) note_result();
 }
 
 /// `receive_` is over, outside of the note: what the note is to do about it.
@@ -235,11 +237,17 @@ void ProtocolLink::keep_lent() noexcept {
 
 void ProtocolLink::take_input() {
   if (stage_ != Stage::open || reading_paused_) return;
+  if (has_tls() && tls_->owns_reading()) return;
   switch (std::exchange(input_, Input::none)) {
     case Input::none:
       break;
     case Input::next:
-      if (protocol_.plain != nullptr) {
+      if (has_tls() && tls_->has_ended()) {
+        at_end();
+      } else if (has_tls() && tls_->has_ahead()) {
+        const std::string ahead = tls_->take_ahead();
+        hand_over(ahead);
+      } else if (protocol_.plain != nullptr || has_tls()) {
         receive();
       } else {
         listen();
@@ -269,7 +277,7 @@ void ProtocolLink::receive() {
 
 /// Receives into the protocol's own buffer.
 void ProtocolLink::fill_buffer() {
-  if (protocol_.buffered == nullptr) return receive();
+  if (protocol_.buffered == nullptr || has_tls()) return receive();
   input_ = Input::ready;
   const HeldProtocol protocol = protocol_;
   std::span<char> room;
@@ -300,26 +308,49 @@ void ProtocolLink::took(std::int64_t result) {
 void ProtocolLink::hand_over(std::string_view data) {
   const bool may_be_more = data.size() == receive_.size;
   input_ = Input::next;
+  if (has_tls() && !std::exchange(held_plain_, false)) {
+    decrypt(data);
+  } else {
+    deliver(data);
+  }
+  if (stage_ == Stage::open && !reading_paused_ && input_ == Input::next) go_on(may_be_more);
+}
+
+void ProtocolLink::deliver(std::string_view data) {
   const HeldProtocol protocol = protocol_;
   if (std::exchange(in_buffer_, false)) {
     call("buffer_updated", [&] { protocol.buffered->buffer_updated(data.size()); });
   } else if (protocol.plain != nullptr) {
     call("data_received", [&] { protocol.plain->data_received(data); });
   } else {
-    call("buffer_updated", [&] { copy_into(*protocol.buffered, data); });
+    const auto goes_on = [&] {
+      return stage_ == Stage::open && !reading_paused_ && protocol_.owner == protocol.owner;
+    };
+    call("buffer_updated", [&] { data = copy_into(*protocol.buffered, data, goes_on); });
+    if (data.empty() || stage_ != Stage::open) return;
+    held_plain_ = has_tls();
+    keep(data);
+    input_ = Input::data;
+    if (!reading_paused_) queue_events();  // For another protocol.
   }
-  if (stage_ == Stage::open && !reading_paused_ && input_ == Input::next) go_on(may_be_more);
+}
+
+/// At most what one receive gives.
+void ProtocolLink::decrypt(std::string_view data) {
+  const std::string_view plain = tls_->open(data);
+  if (!plain.empty()) deliver(plain);
+  if (stage_ == Stage::open) tls_->opened();
 }
 
 void ProtocolLink::go_on(bool may_be_more) {
-  if (may_be_more || events_queued_) return queue_events();
+  if (may_be_more || events_queued_ || (has_tls() && tls_->has_more())) return queue_events();
   input_ = Input::none;
   listen();
 }
 
 /// Waits for more; what is there already waits for the note.
 void ProtocolLink::listen() noexcept {
-  const bool is_plain = protocol_.plain != nullptr;
+  const bool is_plain = protocol_.plain != nullptr || has_tls();
   receive_.kind = !is_plain                   ? Operation::Kind::poll_in
                   : medium_ == Medium::socket ? Operation::Kind::recv
                                               : Operation::Kind::read;
@@ -332,6 +363,7 @@ void ProtocolLink::listen() noexcept {
 }
 
 void ProtocolLink::at_end() {
+  if (has_tls() && !tls_->has_ended()) return tls_->truncated();
   ended_ = true;
   const HeldProtocol protocol = protocol_;
   bool stays_open = false;
@@ -339,7 +371,8 @@ void ProtocolLink::at_end() {
     ProtocolLink& link;
     const bool& stays_open;
     ~Close() {
-      if (!stays_open || link.medium_ == Medium::read_pipe) link.close();
+      const bool must_close = link.medium_ == Medium::read_pipe || link.has_tls();  // TR-21.
+      if (!stays_open || must_close) link.close();
     }
   } close_unless{*this, stays_open};
   call("eof_received", [&] {
@@ -352,6 +385,7 @@ void ProtocolLink::pause_reading() noexcept {
   if (stage_ != Stage::open || std::exchange(reading_paused_, true)) return;
   keep_lent();  // By a callback that the note makes before it comes to the bytes.
   if (!receive_.is_pending() || medium_ == Medium::write_pipe) return;
+  if (has_tls() && tls_->owns_reading()) return;
   // When the back end cannot take it back, its completion says what is to be done.
   if (backend_->cancel(receive_)) {
     in_buffer_ = false;
@@ -362,6 +396,25 @@ void ProtocolLink::pause_reading() noexcept {
 void ProtocolLink::resume_reading() noexcept {
   if (stage_ != Stage::open || !std::exchange(reading_paused_, false)) return;
   if (made_ && input_ != Input::none) queue_events();
+}
+
+// TLS -----------------------------------------------------------------------------------
+
+std::string ProtocolLink::take_ahead() {
+  std::string ahead;
+  if (input_ == Input::data) ahead = view_;
+  if (in_buffer_ && receive_.is_pending()) backend_->reclaim(receive_);
+  in_buffer_ = false;
+  view_ = {};
+  held_ = {};
+  input_ = Input::none;
+  return ahead;
+}
+
+void ProtocolLink::secured() noexcept {
+  if (!made_) return;  // `begin` goes on.
+  input_ = Input::next;
+  if (!reading_paused_) queue_events();
 }
 
 // Ending ------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ class ProtocolLink final : public StreamTransport {
   void flow_changed() noexcept override;
   void ending() override;
   void lost() noexcept override;
+  [[nodiscard]] std::string take_ahead() override;
+  void secured() noexcept override;
 
   void received() noexcept;
   void queue_events() noexcept;
@@ -76,6 +78,8 @@ class ProtocolLink final : public StreamTransport {
   void fill_buffer();
   void took(std::int64_t result);
   void hand_over(std::string_view data);
+  void decrypt(std::string_view data);
+  void deliver(std::string_view data);
   void at_end();
   void go_on(bool may_be_more);
   void listen() noexcept;
@@ -92,6 +96,7 @@ class ProtocolLink final : public StreamTransport {
   bool events_queued_ = false;   // The note is in the ready queue.
   bool reading_paused_ = false;  // By the user.
   bool ended_ = false;           // The end of the stream was told.
+  bool held_plain_ = false;      // `held_` was decrypted already.
   bool in_buffer_ = false;       // `receive_` fills, or `view_` is in, the protocol's buffer.
   bool pause_due_ = false;       // pause_writing is to be called.
   bool told_paused_ = false;     // resume_writing is owed.

@@ -77,7 +77,7 @@ Coroutine<std::size_t> send_file(EventLoop& loop, TransportRef<WriteTransport> t
                                  native_file file, std::int64_t offset,
                                  std::optional<std::size_t> count, bool fallback) {
   auto* const link = dynamic_cast<StreamTransport*>(transport.get());
-  if (link == nullptr || !link->can_write_eof()) {
+  if (link == nullptr || !link->can_write()) {
     throw RuntimeError("sendfile is not supported for transport " + transport->str());
   }
   if (link->is_closing()) throw RuntimeError("sendfile: Transport is closing");

@@ -39,7 +39,7 @@ void SendfileWait::fail(int number) {
 }
 
 std::int64_t SendfileWait::send(native_file file, std::int64_t offset, std::size_t size) noexcept {
-  if (link_.medium_ != Medium::socket) return -EOPNOTSUPP;
+  if (link_.medium_ != Medium::socket || link_.has_tls()) return -EOPNOTSUPP;
   return link_.backend_->send_file_now(link_.fd_, file, offset, size);
 }
 
@@ -76,7 +76,11 @@ Coroutine<> SendfileWait::room() {
 
 void SendfileWait::write(std::string_view data) {
   check_open();
-  link_.queue_rest({&data, 1}, 0);
+  if (link_.has_tls()) {
+    link_.write_sealed({&data, 1});
+  } else {
+    link_.queue_rest({&data, 1}, 0);
+  }
 }
 
 }  // namespace aster::inline v0::detail

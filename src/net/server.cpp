@@ -240,10 +240,20 @@ bool ServerState::accepted(Listener& listener) noexcept {
 void ServerState::welcome(StateRef<StreamTransport> link) {
   try {
     link->attach(*this);
+    if (acceptor_->tls) return link->begin_tls(*acceptor_->tls, {});
     accepted_.push_back(link);
   } catch (...) {
     link->abort();
     throw;
+  }
+  queue_note();
+}
+
+void ServerState::secured(StreamTransport& link) noexcept {
+  try {
+    accepted_.push_back(StateRef<StreamTransport>::share(link));
+  } catch (const std::bad_alloc&) {
+    return link.abort();
   }
   queue_note();
 }

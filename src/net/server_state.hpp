@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/stream_transport.hpp"
+#include "net/tls_context.hpp"
 #include "net/unix_path.hpp"
 
 #include <aster/io/socket.hpp>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace aster::inline v0::detail {
@@ -31,6 +33,9 @@ class Acceptor {
   /// In a turn of its own: hands the link to the user's code.
   virtual void begin(EventLoop& loop, StateRef<StreamTransport> link,
                      const std::source_location& source) = 0;
+
+  /// What its connections begin with.
+  std::optional<TlsSetup> tls;
 };
 
 /// A server: its listening sockets, its connections, and who waits for its end.
@@ -60,6 +65,8 @@ class ServerState final : public ListNode {
 
   void connection_made(StreamTransport& link);
   void connection_lost(StreamTransport& link) noexcept;
+  /// The handshake of a connection's TLS is over.
+  void secured(StreamTransport& link) noexcept;
   void for_each_connection(void (StreamTransport::*action)() noexcept) noexcept;
 
   [[nodiscard]] std::vector<SocketView> sockets() const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "net/stream_link.hpp"
 
+#include "net/tls_layer.hpp"
+
 #include <aster/base/error.hpp>
 
 #include <cerrno>
@@ -40,7 +42,7 @@ void StreamLink::lost() noexcept {
 }
 
 bool StreamLink::pull() noexcept {
-  if (stage_ != Stage::open || receive_.is_pending()) [[unlikely]]
+  if (stage_ != Stage::open || receive_.is_pending() || has_tls()) [[unlikely]]
     return pull_slowly();
   const std::span<char> target = direct_target();
   receive_.data = target.data();
@@ -51,6 +53,7 @@ bool StreamLink::pull() noexcept {
 }
 
 bool StreamLink::pull_slowly() noexcept {
+  if (stage_ == Stage::open) return has_tls() && pull_tls();
   // close() ends reading at once; the note ends the stream for readers.
   if (stage_ == Stage::lost && !has_eof()) feed_eof();
   return stage_ == Stage::lost;
@@ -58,6 +61,7 @@ bool StreamLink::pull_slowly() noexcept {
 
 void StreamLink::stop_pull() noexcept {
   if (!receive_.is_pending() || medium_ == Medium::write_pipe) return;
+  if (has_tls() && tls_->owns_reading()) return;
   // A back end that cannot take it back delivers to the buffer instead; bytes
   // bound for a target of the caller's must not be in flight any longer.
   bool over = true;
@@ -71,15 +75,14 @@ void StreamLink::stop_pull() noexcept {
 }
 
 void StreamLink::received(Operation& operation) noexcept {
-  const bool is_done = stage_ == Stage::open && operation.result > 0 &&
+  const bool is_done = stage_ == Stage::open && operation.result > 0 && !has_tls() &&
                        hand_over(operation.lent, operation.lent_lasts);
   if (!is_done) received_slowly();
 }
 
 void StreamLink::received_slowly() noexcept {
-  if (medium_ == Medium::write_pipe) return reader_gone();
-  if (stage_ == Stage::ending) post_end();  // The note waited for this.
-  if (stage_ != Stage::open) return;        // Closing: nobody is to read any more.
+  if (received_otherwise()) return;
+  if (stage_ != Stage::open) return;  // Closing: nobody is to read any more.
   take_received();
   // What came was not enough for the read that waits.
   while (waiting_ != nullptr && pull()) {
@@ -89,18 +92,68 @@ void StreamLink::received_slowly() noexcept {
 void StreamLink::take_received() noexcept {
   const std::int64_t result = receive_.result;
   if (result > 0) {
-    if (hand_over(receive_.lent, receive_.lent_lasts)) return;
-    try {
-      feed(receive_.lent);
-    } catch (...) {  // No memory for what came: the stream has a hole.
-      fail(std::current_exception());
-      end(std::current_exception());
-    }
+    if (has_tls()) return decrypt(receive_.lent, receive_.lent_lasts);
+    if (!hand_over(receive_.lent, receive_.lent_lasts)) feed_or_fail(receive_.lent);
   } else if (result == 0) {
+    if (has_tls()) return tls_->truncated();
     feed_eof();
     if (medium_ == Medium::read_pipe) close();  // There is nobody else to do it.
   } else if (result != -ECANCELED) {
     fail_call(static_cast<int>(-result), receive_.kind == Operation::Kind::recv ? "recv" : "read");
+  }
+}
+
+void StreamLink::feed_or_fail(std::string_view data) noexcept {
+  try {
+    feed(data);
+  } catch (...) {  // No memory for what came: the stream has a hole.
+    fail(std::current_exception());
+    end(std::current_exception());
+  }
+}
+
+// TLS -----------------------------------------------------------------------------------
+
+/// As `pull`: with TLS, and open.
+bool StreamLink::pull_tls() noexcept {
+  if (tls_->is_handshaking()) return false;  // `secured` goes on.
+  if (tls_->has_ended()) {                   // Found with the last bytes, which came first.
+    feed_eof();
+    close();  // TR-21.
+    return true;
+  }
+  if (tls_->has_ahead()) {
+    try {
+      const std::string ahead = tls_->take_ahead();
+      decrypt(ahead, true);
+    } catch (...) {  // No memory: the stream has a hole.
+      end(std::current_exception());
+    }
+    return true;
+  }
+  if (receive_.is_pending()) return false;
+  receive_.data = nullptr;
+  receive_.size = TlsLayer::chunk_max;
+  if (!backend_->submit(receive_)) return false;
+  take_received();
+  return true;
+}
+
+/// Gives the waiting read what there is to received bytes, and the buffer the rest.
+void StreamLink::decrypt(std::string_view data, bool lasts) noexcept {
+  std::string_view plain = tls_->open(data, direct_target());
+  if (!plain.empty() && hand_over(plain, lasts)) plain = tls_->open({});
+  for (; !plain.empty() && stage_ == Stage::open; plain = tls_->open({})) feed_or_fail(plain);
+  if (stage_ == Stage::open) tls_->opened();
+}
+
+std::string StreamLink::take_ahead() {
+  if (is_being_read()) throw RuntimeError("start_tls: a read is waiting for plain bytes");
+  return take_all();
+}
+
+void StreamLink::secured() noexcept {
+  while (waiting_ != nullptr && pull()) {
   }
 }
 

@@ -41,6 +41,8 @@ class StreamLink final : public ReaderState, public StreamTransport {
   void stopped() noexcept override { calm_ = false; }
   void flow_changed() noexcept override;
   void lost() noexcept override;
+  [[nodiscard]] std::string take_ahead() override;
+  void secured() noexcept override;
 
   bool pull() noexcept override;
   bool pull_slowly() noexcept;
@@ -48,6 +50,9 @@ class StreamLink final : public ReaderState, public StreamTransport {
   void received(Operation& operation) noexcept;
   void received_slowly() noexcept;
   void take_received() noexcept;
+  bool pull_tls() noexcept;
+  void decrypt(std::string_view data, bool lasts) noexcept;
+  void feed_or_fail(std::string_view data) noexcept;
 
   IntrusiveList<LinkWaiter> drain_waiters_;
   IntrusiveList<LinkWaiter> close_waiters_;

@@ -79,10 +79,13 @@ class StreamAcceptor final : public Acceptor {
   std::size_t limit_;
 };
 
+template <class Options>
 std::shared_ptr<Acceptor> acceptor_for(const char* call, std::shared_ptr<ClientHandler> handler,
-                                       std::size_t limit) {
-  if (limit == 0) throw ValueError(std::string(call) + ": limit must not be 0");
-  return std::make_shared<StreamAcceptor>(std::move(handler), limit);
+                                       const Options& options, KeptTls tls) {
+  if (options.limit == 0) throw ValueError(std::string(call) + ": limit must not be 0");
+  auto made = std::make_shared<StreamAcceptor>(std::move(handler), options.limit);
+  made->tls = server_tls(call, std::move(tls.context), options);
+  return made;
 }
 
 }  // namespace
@@ -90,23 +93,24 @@ std::shared_ptr<Acceptor> acceptor_for(const char* call, std::shared_ptr<ClientH
 ClientHandler::~ClientHandler() = default;
 
 Coroutine<Server> start_server(std::shared_ptr<ClientHandler> handler,
-                               std::vector<std::string> hosts, int port, ServerOptions options) {
+                               std::vector<std::string> hosts, int port, ServerOptions options,
+                               KeptTls tls) {
   check_port("start_server", port, 0);
-  auto acceptor = acceptor_for("start_server", std::move(handler), options.limit);
+  auto acceptor = acceptor_for("start_server", std::move(handler), options, std::move(tls));
   auto serving = serve_hosts("start_server", std::move(acceptor), std::move(hosts), port, options);
   co_return co_await std::move(serving);
 }
 
 Coroutine<Server> start_server(std::shared_ptr<ClientHandler> handler, Socket socket,
-                               ServerOptions options) {
-  auto acceptor = acceptor_for("start_server", std::move(handler), options.limit);
+                               ServerOptions options, KeptTls tls) {
+  auto acceptor = acceptor_for("start_server", std::move(handler), options, std::move(tls));
   auto serving = serve_socket("start_server", std::move(acceptor), std::move(socket), options);
   co_return co_await std::move(serving);
 }
 
 Coroutine<Server> start_unix_server(std::shared_ptr<ClientHandler> handler, std::string path,
-                                    UnixServerOptions options) {
-  auto acceptor = acceptor_for("start_unix_server", std::move(handler), options.limit);
+                                    UnixServerOptions options, KeptTls tls) {
+  auto acceptor = acceptor_for("start_unix_server", std::move(handler), options, std::move(tls));
   auto serving = serve_path(std::move(acceptor), Address::unix_path(path), options);
   co_return co_await std::move(serving);
 }

@@ -6,6 +6,7 @@
 #include "net/net_events.hpp"
 #include "net/sendfile_wait.hpp"
 #include "net/server_state.hpp"
+#include "net/tls_layer.hpp"
 
 #include <aster/base/log.hpp>
 
@@ -171,6 +172,7 @@ void StreamTransport::write(std::string_view data) {
 void StreamTransport::write_slowly(std::string_view data, std::int64_t result) {
   check_write("write");
   if (data.empty() || ignore_write()) return;
+  if (has_tls()) return write_sealed({&data, 1});
   if (result < 0 && result != -EAGAIN && result != -EINTR) {
     fail_call(static_cast<int>(-result), "send");
     return;
@@ -183,6 +185,7 @@ void StreamTransport::writelines(std::span<const std::string_view> pieces) {
   std::size_t total = 0;
   for (const std::string_view piece : pieces) total += piece.size();
   if (total == 0 || ignore_write()) return;
+  if (has_tls()) return write_sealed(pieces);
   std::size_t sent = 0;
   if (sends_at_once_) {
     const std::int64_t result = backend_->send_now(fd_, pieces);
@@ -216,17 +219,19 @@ void StreamTransport::queue_rest(std::span<const std::string_view> pieces, std::
 }
 
 void StreamTransport::submit_send() noexcept {
-  while (stage_ <= Stage::closing && !send_.is_pending() && buffer_size() > 0) {
-    if (sending_.empty()) sending_.swap(out_);
-    send_.data = sending_.data();
-    send_.size = sending_.size();
-    if (!backend_->submit(send_)) break;
-    if (send_.result < 0) {
-      fail_call(static_cast<int>(-send_.result), "send");
-      return;
+  do {
+    while (stage_ <= Stage::closing && !send_.is_pending() && raw_size() > 0) {
+      if (sending_.empty()) sending_.swap(out_);
+      send_.data = sending_.data();
+      send_.size = sending_.size();
+      if (!backend_->submit(send_)) break;
+      if (send_.result < 0) {
+        fail_call(static_cast<int>(-send_.result), "send");
+        return;
+      }
+      sending_.consume(static_cast<std::size_t>(send_.result));
     }
-    sending_.consume(static_cast<std::size_t>(send_.result));
-  }
+  } while (has_tls() && stage_ <= Stage::closing && raw_size() == 0 && tls_->seal_more());
   flushed_some();
 }
 
@@ -261,9 +266,11 @@ void StreamTransport::flushed_some() noexcept {
     paused_ = false;
     flow_changed();
   }
-  if (buffer_size() > 0) return;
+  if (buffer_size() > 0 || raw_size() > 0) return;
   if (file_ != nullptr) file_->wake();
-  if (stage_ == Stage::closing) {
+  if (stage_ == Stage::closing && has_tls()) {
+    tls_->flushed();
+  } else if (stage_ == Stage::closing) {
     end(nullptr);
   } else if (eof_wanted_) {
     end_writing();
@@ -278,13 +285,15 @@ void StreamTransport::check_high_water() noexcept {
 
 void StreamTransport::set_write_buffer_limits(std::optional<std::size_t> high,
                                               std::optional<std::size_t> low) {
-  const WriteBufferLimits limits = flow_limits(high, low);
+  const WriteBufferLimits limits =
+      flow_limits(high, low, has_tls() ? TlsLayer::high_water : default_high_water);
   low_ = limits.low;
   high_ = limits.high;
   check_high_water();
 }
 
 void StreamTransport::write_eof() {
+  if (has_tls()) throw RuntimeError("write_eof: a TLS connection cannot be half closed");
   if (medium_ == Medium::write_pipe) return close();
   if (medium_ == Medium::read_pipe || file_ != nullptr) check_write("write_eof");
   if (eof_wanted_ || is_closing()) return;
@@ -324,9 +333,12 @@ void StreamTransport::leave_open() noexcept {
 
 void StreamTransport::close() noexcept {
   if (stage_ != Stage::open) return;
+  if (has_tls() && tls_->is_handshaking()) return end(nullptr);
   stage_ = Stage::closing;
   leave_open();
-  if (buffer_size() == 0) {
+  if (has_tls()) {
+    tls_->close();
+  } else if (buffer_size() == 0) {
     end(nullptr);
   } else if (receive_.is_pending() && medium_ != Medium::write_pipe) {
     static_cast<void>(backend_->cancel(receive_));  // Reading stops at once (TR-2).
@@ -372,6 +384,7 @@ void StreamTransport::finish() {
     StreamTransport& link;
     ~Last() { link.become_lost(); }
   } last{*this};
+  if (has_tls()) tls_->report();
   ending();
 }
 
@@ -390,6 +403,7 @@ void StreamTransport::become_lost() noexcept {
   sending_.clear();
   out_.clear();
   paused_ = false;
+  if (has_tls()) tls_->lost();
   lost();
   if (file_ != nullptr) file_->wake();
   if (ServerState* server = std::exchange(server_, nullptr)) {
@@ -404,6 +418,7 @@ void StreamTransport::become_lost() noexcept {
 
 void StreamTransport::tear_down() noexcept {
   if (stage_ == Stage::open) warn_unclosed("transport");
+  if (has_tls()) tls_->drop_waiter();
   for (LinkOperation* operation : {&receive_, &send_}) {
     if (operation->is_pending()) backend_->reclaim(*operation);
   }

@@ -9,11 +9,14 @@
 #include <aster/io/address.hpp>
 #include <aster/loop/event_loop.hpp>
 #include <aster/loop/operation.hpp>
+#include <aster/net/tls.hpp>
 #include <aster/net/transport.hpp>
+#include <aster/task/future.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <span>
@@ -24,6 +27,8 @@ namespace aster::inline v0::detail {
 
 class SendfileWait;
 class ServerState;
+class TlsLayer;
+struct TlsSetup;
 
 /// What a transport's descriptor is.
 enum class Medium : std::uint8_t { socket, read_pipe, write_pipe };
@@ -51,6 +56,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   [[nodiscard]] std::optional<Address> sockname() const final;
   [[nodiscard]] SocketView socket() const final;
   [[nodiscard]] std::optional<native_socket> pipe() const final;
+  [[nodiscard]] SSLObject ssl_object() const final;
   [[nodiscard]] std::string str() const final;
 
   // WriteTransport ---------------------------------------------------------------
@@ -58,7 +64,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   void write(std::string_view data) final;
   void writelines(std::span<const std::string_view> pieces) final;
   void write_eof() final;
-  [[nodiscard]] bool can_write_eof() const noexcept final { return medium_ != Medium::read_pipe; }
+  [[nodiscard]] bool can_write_eof() const noexcept final { return can_write() && !has_tls(); }
   void abort() noexcept final { end(nullptr); }
   [[nodiscard]] std::size_t get_write_buffer_size() const noexcept final { return buffer_size(); }
   [[nodiscard]] WriteBufferLimits get_write_buffer_limits() const noexcept final {
@@ -72,7 +78,14 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   [[nodiscard]] bool is_lost() const noexcept { return stage_ == Stage::lost; }
   [[nodiscard]] bool is_paused() const noexcept { return paused_; }
   [[nodiscard]] const std::exception_ptr& lost_error() const noexcept { return lost_error_; }
-  [[nodiscard]] std::size_t buffer_size() const noexcept { return sending_.size() + out_.size(); }
+  [[nodiscard]] bool can_write() const noexcept { return medium_ != Medium::read_pipe; }
+  [[nodiscard]] bool has_tls() const noexcept { return tls_ != nullptr; }
+  /// Of the user's bytes.
+  [[nodiscard]] std::size_t buffer_size() const noexcept {
+    return has_tls() ? tls_backlog() : raw_size();
+  }
+  /// Of what is to be sent as it is.
+  [[nodiscard]] std::size_t raw_size() const noexcept { return sending_.size() + out_.size(); }
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
   /// The other end in one word, for reports: "127.0.0.1:80", "pipe 7".
   [[nodiscard]] std::string subject() const;
@@ -82,6 +95,8 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   /// The server that accepted it; told when it is lost. Throws only `std::bad_alloc`,
   /// and has no effect then.
   void attach(ServerState& server);
+  /// Whether a server has made it.
+  [[nodiscard]] bool is_accepted() const noexcept { return server_ != nullptr; }
   /// Its place in its server's list of connections.
   std::size_t server_index = 0;
 
@@ -89,6 +104,10 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   void opened() noexcept;
   /// A pipe that is written to: asks to be told when its reader goes (TR-27).
   void watch_reader() noexcept;
+  /// Begins TLS. `done`, which may be null, gets the handshake's outcome; else the server
+  /// is told of its success. A failure is the end of the connection. RuntimeError when it
+  /// is not possible here.
+  void begin_tls(const TlsSetup& setup, Future<> done);
   /// The loop closes: everything ends here and now.
   void tear_down() noexcept;
 
@@ -118,6 +137,12 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   virtual void ending() {}
   /// Everything is over: wakes who waits.
   virtual void lost() noexcept = 0;
+  /// Takes out what was received and not yet handed over, as TLS begins.
+  [[nodiscard]] virtual std::string take_ahead() = 0;
+  /// The handshake of TLS is over: receives again, first what `tls_` has.
+  virtual void secured() noexcept = 0;
+  /// `receive_` is over, but not for the derived class.
+  [[nodiscard]] bool received_otherwise() noexcept;
 
   /// Stops everything and queues the note; `error` is what the waiters get.
   void end(std::exception_ptr error) noexcept;
@@ -126,6 +151,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   void reader_gone() noexcept;
 
   IoBackend* backend_;  // Null once lost.
+  std::unique_ptr<TlsLayer> tls_;
   native_socket fd_;
   Stage stage_ = Stage::open;
   bool paused_ = false;      // Writers are to wait.
@@ -137,18 +163,24 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
 
  private:
   friend class SendfileWait;
+  friend class TlsLayer;
 
   /// As a runnable it is the note that finishes the connection; counted while queued.
   static const RunnableOps end_ops;
 
   void check_write(const char* call) const;
   [[nodiscard]] bool may_send_at_once() const noexcept {
-    return stage_ == Stage::open && medium_ == Medium::socket && !eof_wanted_ && file_ == nullptr;
+    return stage_ == Stage::open && medium_ == Medium::socket && !eof_wanted_ && !has_tls() &&
+           file_ == nullptr;
   }
   void read_addresses() noexcept;
   void sent(Operation& operation) noexcept;
   void room_asked() noexcept;
   void submit_send() noexcept;
+  /// Sends or queues a record; 0, or minus an error number (-ENOMEM: not queued).
+  [[nodiscard]] std::int64_t send_raw(std::string_view record) noexcept;
+  void write_sealed(std::span<const std::string_view> pieces);
+  [[nodiscard]] std::size_t tls_backlog() const noexcept;
   void flushed_some() noexcept;
   void end_writing() noexcept;
   void check_high_water() noexcept;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "net/stream_link.hpp"
+#include "net/tls_handshake.hpp"
 
 #include <aster/net/stream_writer.hpp>
 
@@ -48,7 +49,27 @@ void ClosedAwaiter::await_resume() {
   if (link_->lost_error() != nullptr) std::rethrow_exception(link_->lost_error());
 }
 
+namespace {
+
+Coroutine<> upgrade(StateRef<StreamLink> link, TlsSetup setup) {
+  DrainAwaiter draining{LinkRef(StateRef<ReaderState>::share(*link))};
+  co_await draining;
+  auto shaking = shake_hands(StateRef<StreamTransport>::share(*link), std::move(setup));
+  co_await std::move(shaking);
+}
+
+}  // namespace
 }  // namespace detail
+
+Coroutine<> StreamWriter::start_tls(const SSLContext& context, const StartTlsOptions& options) {
+  detail::StreamLink& link = *link_;
+  detail::TlsSetup setup =
+      link.is_accepted() ? detail::server_tls("start_tls", detail::TlsContext::of(context), options)
+                         : detail::client_tls("start_tls", context, std::nullopt, options);
+  return detail::upgrade(detail::StateRef<detail::StreamLink>::share(link), std::move(setup));
+}
+
+SSLObject StreamWriter::ssl_object() const { return link_->ssl_object(); }
 
 StreamWriter::~StreamWriter() { drop(); }
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The crawler against servers that behave well and badly, and its command line."""
 
+import http.server
 import os
 import pathlib
 import pty
 import random
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -264,9 +268,48 @@ class Addresses(CrawlerTest):
                          "^failed .*(no-such-host.invalid|timed out)")
         self.assertEqual(self.files(), {})
 
+    def test_https(self):
+        if not shutil.which("openssl"):
+            self.skipTest("openssl is not installed")
+        cert, key = self.folder / "cert.pem", self.folder / "key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-keyout", key, "-out", cert], check=True, capture_output=True)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(cert, key)
+        data = body(300_000)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_):
+                pass  # A client that does not trust it.
+
+        with Server(("127.0.0.1", 0), Handler) as server:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"https://127.0.0.1:{server.server_port}/file"
+            result = self.crawl("--cacert", cert, url)
+            self.assertEqual(result.returncode, 0, result.stdout)
+            self.assertEqual((self.folder / "file").read_bytes(), data)
+            (self.folder / "file").unlink()
+            result = self.crawl(url)
+            self.assertEqual(result.returncode, 1, result.stdout)
+            self.assertRegex(result.stdout, "certificate verify failed")
+            self.assertFalse((self.folder / "file").exists())
+            server.shutdown()
+
     def test_bad_urls(self):
         for url, expected in {
-            "https://example.org/": "TLS.*later release",
             "ftp://example.org/": "not a URL",
             "example.org": "not a URL",
             "http://": "no host",

@@ -3,53 +3,14 @@
 // installed are skipped.
 #include "net/datagram_fixture.hpp"
 #include "net/echo_protocol.hpp"
-
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
+#include "net/programs_fixture.hpp"
 
 namespace aster::net_tests {
 namespace {
 
 using ::testing::HasSubstr;
 
-class ProgramsSlow : public NetTest {
- protected:
-  ProgramsSlow() {
-    std::string made = ::testing::TempDir() + "aster_programs_XXXXXX";
-    EXPECT_NE(::mkdtemp(made.data()), nullptr);
-    directory = made;
-  }
-  ~ProgramsSlow() override { std::filesystem::remove_all(directory); }
-
-  static bool has(const std::string& program) {
-    return std::system(("command -v " + program + " >/dev/null 2>&1").c_str()) == 0;
-  }
-  /// What a shell command writes, once it has ended; it runs beside the loop.
-  static Coroutine<std::string> shell(std::string command) {
-    const auto output_of = [](const std::string& line) {
-      std::string output;
-      std::FILE* const pipe = ::popen((line + " 2>&1").c_str(), "r");
-      char piece[4096];
-      while (const std::size_t count = std::fread(piece, 1, sizeof piece, pipe)) {
-        output.append(piece, count);
-      }
-      const int status = ::pclose(pipe);
-      return status == 0 ? output : output + "[status " + std::to_string(status) + "]";
-    };
-    ThreadPoolExecutor thread{{.max_workers = 1}};  // Ends here: it holds a descriptor.
-    auto running = get_running_loop().run_in_executor(&thread, output_of, command);
-    std::string output = co_await std::move(running);
-    co_return output;
-  }
-  [[nodiscard]] std::string path(const char* name) const { return (directory / name).string(); }
-  std::filesystem::path directory;
-};
-
+class ProgramsSlow : public Programs {};
 INSTANTIATE_TEST_SUITE_P(Systems, ProgramsSlow, ::testing::ValuesIn(real_systems()), name_of);
 
 /// Sends datagrams back to where they came from.

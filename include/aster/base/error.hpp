@@ -131,6 +131,53 @@ class ASTER_API SendfileNotAvailableError : public RuntimeError {
   ~SendfileNotAvailableError() override;
 };
 
+/// TLS failed: a handshake, a record, a key or certificate that is not one.
+///
+///     try { co_await open_connection(host, 443, {.ssl = &ctx}); }
+///     catch (const SSLCertVerificationError& e) { log(e.verify_message()); }
+///     catch (const SSLError& e) { log(e.reason()); }
+class ASTER_API SSLError : public Error {
+ public:
+  /// `reason` is the library's name of what happened: "WRONG_VERSION_NUMBER"; may be "".
+  explicit SSLError(const std::string& message, std::string_view reason = {})
+      : Error(message), reason_(reason) {}
+  ~SSLError() override;
+
+  /// What happened in one word: "TLSV1_ALERT_UNKNOWN_CA", "BAD_DECRYPT"; "" when unknown.
+  [[nodiscard]] std::string_view reason() const noexcept { return reason_.view(); }
+
+ private:
+  detail::SharedText reason_;
+};
+
+/// The peer ended the connection without TLS's own goodbye (close_notify): what was
+/// received may be the beginning of something only.
+class ASTER_API SSLEOFError : public SSLError {
+ public:
+  using SSLError::SSLError;
+  ~SSLEOFError() override;
+};
+
+/// The peer's certificate was refused: not trusted, not valid, or of another host.
+class ASTER_API SSLCertVerificationError : public SSLError {
+ public:
+  /// `code` and `verify_message` are X.509's: 62, "hostname mismatch".
+  SSLCertVerificationError(const std::string& message, int code, std::string_view verify_message)
+      : SSLError(message, "CERTIFICATE_VERIFY_FAILED"),
+        verify_message_(verify_message),
+        verify_code_(code) {}
+  ~SSLCertVerificationError() override;
+
+  /// Why, as a number of OpenSSL's `X509_V_ERR_…`.
+  [[nodiscard]] int verify_code() const noexcept { return verify_code_; }
+  /// Why, in words.
+  [[nodiscard]] std::string_view verify_message() const noexcept { return verify_message_.view(); }
+
+ private:
+  detail::SharedText verify_message_;
+  int verify_code_;
+};
+
 /// The stream ended before `readexactly` or `readuntil` had what it wanted.
 class ASTER_API IncompleteReadError : public Error {
  public:

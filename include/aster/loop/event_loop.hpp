@@ -40,7 +40,10 @@ class Socket;
 class SubprocessTransport;
 class Transport;
 class WriteTransport;
+class SSLContext;
+class BaseProtocol;
 struct Accepted;
+struct AcceptedSocketOptions;
 struct AddressInfo;
 struct ConnectOptions;
 struct DatagramOptions;
@@ -50,11 +53,14 @@ struct ReceivedFrom;
 struct ReceivedIntoFrom;
 struct SendfileOptions;
 struct ServerOptions;
+struct StartTlsOptions;
 struct SubprocessOptions;
 struct UnixConnectOptions;
 struct UnixServerOptions;
 template <class P, class T = Transport>
 class Endpoint;
+template <class T>
+class TransportRef;
 
 namespace detail {
 /// The protocol that a factory makes: it gives a `std::unique_ptr` or `std::shared_ptr`.
@@ -371,14 +377,12 @@ class ASTER_API EventLoop {
   auto create_connection(Factory factory, std::string_view host, int port, Options options = {})
       -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>>;
   /// The same on a connected stream socket, which it takes over; ValueError for others.
-  template <class Factory>
-  auto create_connection(Factory factory, Socket socket,
-                         std::source_location source = std::source_location::current())
+  template <class Factory, class Options = ConnectOptions>
+  auto create_connection(Factory factory, Socket socket, Options options = {})
       -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>>;
-  /// The same on a socket that was accepted elsewhere.
-  template <class Factory>
-  auto connect_accepted_socket(Factory factory, Socket socket,
-                               std::source_location source = std::source_location::current())
+  /// The same on a socket that was accepted elsewhere: with TLS, as the server.
+  template <class Factory, class Options = AcceptedSocketOptions>
+  auto connect_accepted_socket(Factory factory, Socket socket, Options options = {})
       -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>>;
   /// Connects to the path of a unix socket, as `open_unix_connection` does.
   template <class Factory, class Options = UnixConnectOptions>
@@ -402,6 +406,21 @@ class ASTER_API EventLoop {
   template <class Factory, class Options = UnixServerOptions>
   Coroutine<Server> create_unix_server(Factory factory, std::string_view path,
                                        Options options = {});
+
+  /// Begins TLS on a connection that had none ("STARTTLS"); gives the transport, which is
+  /// the same, once the handshake is done. From there on `protocol` has it, whose
+  /// `connection_made` is not called. What is written meanwhile is sent by TLS; nothing is
+  /// handed over. Bytes that were received and not handed over (while reading is paused)
+  /// belong to the handshake of a server; a client refuses them with an SSLError. A failed
+  /// handshake and a cancelled call close the connection.
+  template <class Options = StartTlsOptions>
+  Coroutine<TransportRef<Transport>> start_tls(Transport& transport,
+                                               std::shared_ptr<BaseProtocol> protocol,
+                                               const SSLContext& context, Options options = {});
+  /// The same with the protocol that the transport has; ValueError for another.
+  template <class Options = StartTlsOptions>
+  Coroutine<TransportRef<Transport>> start_tls(Transport& transport, BaseProtocol& protocol,
+                                               const SSLContext& context, Options options = {});
 
   /// Reads a pipe, FIFO, socket or character device. Takes the descriptor over, makes it
   /// non-blocking and closes it at its end. ValueError for other kinds of files; the

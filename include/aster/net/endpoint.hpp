@@ -151,9 +151,10 @@ class ASTER_API NewLink {
                                                     int port, const ConnectOptions& options);
 [[nodiscard]] ASTER_API Coroutine<NewLink> new_unix_link(EventLoop& loop, std::string_view path,
                                                          const UnixConnectOptions& options);
-[[nodiscard]] ASTER_API Coroutine<NewLink> new_socket_link(EventLoop& loop, const char* call,
-                                                           Socket socket,
-                                                           std::source_location source);
+[[nodiscard]] ASTER_API Coroutine<NewLink> new_socket_link(EventLoop& loop, Socket socket,
+                                                           const ConnectOptions& options);
+[[nodiscard]] ASTER_API Coroutine<NewLink> new_accepted_link(EventLoop& loop, Socket socket,
+                                                             const AcceptedSocketOptions& options);
 [[nodiscard]] ASTER_API Coroutine<NewLink> new_pipe_link(EventLoop& loop, native_file fd,
                                                          bool is_read, std::source_location source);
 
@@ -171,13 +172,18 @@ Coroutine<Endpoint<ProtocolOf<Factory>, T>> connect_protocol(Factory factory,
 [[nodiscard]] ASTER_API Coroutine<Server> create_server(EventLoop& loop,
                                                         std::shared_ptr<ProtocolFactory> factory,
                                                         std::vector<std::string> hosts, int port,
-                                                        ServerOptions options);
+                                                        ServerOptions options, KeptTls tls);
 [[nodiscard]] ASTER_API Coroutine<Server> create_server(EventLoop& loop,
                                                         std::shared_ptr<ProtocolFactory> factory,
-                                                        Socket socket, ServerOptions options);
+                                                        Socket socket, ServerOptions options,
+                                                        KeptTls tls);
 [[nodiscard]] ASTER_API Coroutine<Server> create_unix_server(
     EventLoop& loop, std::shared_ptr<ProtocolFactory> factory, std::string path,
-    UnixServerOptions options);
+    UnixServerOptions options, KeptTls tls);
+/// `protocol` may be null: the one it has.
+[[nodiscard]] ASTER_API Coroutine<TransportRef<Transport>> start_tls(
+    EventLoop& loop, Transport& transport, std::shared_ptr<BaseProtocol> protocol,
+    const SSLContext& context, const StartTlsOptions& options);
 
 }  // namespace detail
 
@@ -188,20 +194,38 @@ auto EventLoop::create_connection(Factory factory, std::string_view host, int po
                                              detail::new_link(*this, host, port, options));
 }
 
-template <class Factory>
-auto EventLoop::create_connection(Factory factory, Socket socket, std::source_location source)
+template <class Factory, class Options>
+auto EventLoop::create_connection(Factory factory, Socket socket, Options options)
     -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>> {
   return detail::connect_protocol<Transport>(
-      std::move(factory),
-      detail::new_socket_link(*this, "create_connection", std::move(socket), source));
+      std::move(factory), detail::new_socket_link(*this, std::move(socket), options));
 }
 
-template <class Factory>
-auto EventLoop::connect_accepted_socket(Factory factory, Socket socket, std::source_location source)
+template <class Factory, class Options>
+auto EventLoop::connect_accepted_socket(Factory factory, Socket socket, Options options)
     -> Coroutine<Endpoint<detail::ProtocolOf<Factory>, Transport>> {
   return detail::connect_protocol<Transport>(
-      std::move(factory),
-      detail::new_socket_link(*this, "connect_accepted_socket", std::move(socket), source));
+      std::move(factory), detail::new_accepted_link(*this, std::move(socket), options));
+}
+
+template <class Options>
+Coroutine<TransportRef<Transport>> EventLoop::start_tls(Transport& transport,
+                                                        std::shared_ptr<BaseProtocol> protocol,
+                                                        const SSLContext& context,
+                                                        Options options) {
+  if (protocol == nullptr) throw TypeError("start_tls: there is no protocol");
+  return detail::start_tls(*this, transport, std::move(protocol), context, options);
+}
+
+template <class Options>
+Coroutine<TransportRef<Transport>> EventLoop::start_tls(Transport& transport,
+                                                        BaseProtocol& protocol,
+                                                        const SSLContext& context,
+                                                        Options options) {
+  if (transport.get_protocol().get() != &protocol) {
+    throw ValueError("start_tls: not the transport's protocol; give another one as a shared_ptr");
+  }
+  return detail::start_tls(*this, transport, nullptr, context, options);
 }
 
 template <class Factory, class Options>
@@ -237,20 +261,20 @@ template <class Factory, class Options>
 Coroutine<Server> EventLoop::create_server(Factory factory, std::vector<std::string> hosts,
                                            int port, Options options) {
   return detail::create_server(*this, detail::protocol_factory(std::move(factory)),
-                               std::move(hosts), port, options);
+                               std::move(hosts), port, options, detail::KeptTls(options.ssl));
 }
 
 template <class Factory, class Options>
 Coroutine<Server> EventLoop::create_server(Factory factory, Socket socket, Options options) {
   return detail::create_server(*this, detail::protocol_factory(std::move(factory)),
-                               std::move(socket), options);
+                               std::move(socket), options, detail::KeptTls(options.ssl));
 }
 
 template <class Factory, class Options>
 Coroutine<Server> EventLoop::create_unix_server(Factory factory, std::string_view path,
                                                 Options options) {
   return detail::create_unix_server(*this, detail::protocol_factory(std::move(factory)),
-                                    std::string(path), options);
+                                    std::string(path), options, detail::KeptTls(options.ssl));
 }
 
 }  // namespace aster::inline v0

@@ -4,6 +4,7 @@
 #include <aster/base/config.hpp>
 #include <aster/base/time.hpp>
 #include <aster/net/stream_reader.hpp>
+#include <aster/net/tls.hpp>
 
 #include <cstddef>
 #include <optional>
@@ -15,6 +16,16 @@ namespace aster::inline v0 {
 
 /// Options of `open_connection` and `EventLoop::create_connection`.
 struct ConnectOptions {
+  /// Speaks TLS by this context; null: none. It may go once the call has returned.
+  const SSLContext* ssl = nullptr;
+  /// The name that the server's certificate must have; empty: the host's.
+  std::optional<std::string_view> server_hostname = {};
+  /// How long TLS's handshake and goodbye may take; empty: 60 s and 30 s. A handshake that
+  /// takes longer is a TimeoutError.
+  std::optional<Delay> ssl_handshake_timeout = {};
+  std::optional<Delay> ssl_shutdown_timeout = {};
+  /// An earlier session with that name, by the same context, to take up.
+  const SSLSession* ssl_session = nullptr;
   /// Streams: the reader's limit, in bytes; see StreamReader.
   std::size_t limit = StreamReader::default_limit;
   /// AF_INET or AF_INET6; 0: both.
@@ -40,6 +51,12 @@ struct ConnectOptions {
 
 /// Options of `start_server` and `EventLoop::create_server`.
 struct ServerOptions {
+  /// Speaks TLS by this context, made with `SSLPurpose::client_auth`; null: none. It may
+  /// go once the call has returned. Connections are handed out once their handshake is done.
+  const SSLContext* ssl = nullptr;
+  /// How long TLS's handshake and goodbye may take; empty: 60 s and 30 s.
+  std::optional<Delay> ssl_handshake_timeout = {};
+  std::optional<Delay> ssl_shutdown_timeout = {};
   /// Streams: the readers' limit, in bytes; see StreamReader.
   std::size_t limit = StreamReader::default_limit;
   /// AF_INET or AF_INET6; 0: both.
@@ -61,6 +78,16 @@ struct ServerOptions {
 
 /// Options of `open_unix_connection` and `EventLoop::create_unix_connection`.
 struct UnixConnectOptions {
+  /// Speaks TLS by this context; null: none. It may go once the call has returned.
+  const SSLContext* ssl = nullptr;
+  /// The name that the server's certificate must have; empty: a ValueError with `ssl`.
+  std::optional<std::string_view> server_hostname = {};
+  /// How long TLS's handshake and goodbye may take; empty: 60 s and 30 s. A handshake that
+  /// takes longer is a TimeoutError.
+  std::optional<Delay> ssl_handshake_timeout = {};
+  std::optional<Delay> ssl_shutdown_timeout = {};
+  /// An earlier session with that name, by the same context, to take up.
+  const SSLSession* ssl_session = nullptr;
   /// Streams: the reader's limit, in bytes; see StreamReader.
   std::size_t limit = StreamReader::default_limit;
   std::source_location source = std::source_location::current();
@@ -68,6 +95,12 @@ struct UnixConnectOptions {
 
 /// Options of `start_unix_server` and `EventLoop::create_unix_server`.
 struct UnixServerOptions {
+  /// Speaks TLS by this context, made with `SSLPurpose::client_auth`; null: none. It may
+  /// go once the call has returned. Connections are handed out once their handshake is done.
+  const SSLContext* ssl = nullptr;
+  /// How long TLS's handshake and goodbye may take; empty: 60 s and 30 s.
+  std::optional<Delay> ssl_handshake_timeout = {};
+  std::optional<Delay> ssl_shutdown_timeout = {};
   /// Streams: the readers' limit, in bytes; see StreamReader.
   std::size_t limit = StreamReader::default_limit;
   /// How many connections may wait to be accepted.
@@ -79,6 +112,17 @@ struct UnixServerOptions {
   bool cleanup_socket = true;
   /// False: listens only once `Server::start_serving` or `serve_forever` is called.
   bool start_serving = true;
+  std::source_location source = std::source_location::current();
+};
+
+/// Options of `EventLoop::connect_accepted_socket`.
+struct AcceptedSocketOptions {
+  /// Speaks TLS by this context, made with `SSLPurpose::client_auth`; null: none. It may
+  /// go once the call has returned.
+  const SSLContext* ssl = nullptr;
+  /// How long TLS's handshake and goodbye may take; empty: 60 s and 30 s.
+  std::optional<Delay> ssl_handshake_timeout = {};
+  std::optional<Delay> ssl_shutdown_timeout = {};
   std::source_location source = std::source_location::current();
 };
 

@@ -100,6 +100,13 @@ class ASTER_API ReaderState {
 
   ReadAwaiterBase* waiting_ = nullptr;  // The one read that wants more than there is.
 
+  /// Whether a read has begun that is not over.
+  [[nodiscard]] bool is_being_read() const noexcept {
+    return waiting_ != nullptr || reading_ != nullptr;
+  }
+  /// Everything that is buffered.
+  [[nodiscard]] std::string take_all() { return take(buffered()); }
+
  private:
   /// Nothing to be had without receiving.
   [[nodiscard]] bool is_dry() const noexcept { return buffered() == 0 && !over_; }

@@ -3,10 +3,12 @@
 
 #include <aster/base/config.hpp>
 #include <aster/base/intrusive_list.hpp>
+#include <aster/coro/coroutine.hpp>
 #include <aster/coro/promise.hpp>
 #include <aster/io/address.hpp>
 #include <aster/io/socket.hpp>
 #include <aster/net/stream_reader.hpp>
+#include <aster/net/tls.hpp>
 #include <aster/net/transport.hpp>
 #include <aster/task/future.hpp>
 
@@ -187,6 +189,19 @@ class ASTER_API StreamWriter {
   [[nodiscard]] std::size_t get_write_buffer_size() const noexcept;
   /// The marks.
   [[nodiscard]] WriteBufferLimits get_write_buffer_limits() const noexcept;
+
+  /// Begins TLS on a connection that had none ("STARTTLS"): sends what was written before,
+  /// then shakes hands. Reader and writer stay what they are. On the end that connected
+  /// `server_hostname` is needed, and bytes that were received but not read are an
+  /// SSLError: they came from who knows whom. On a server's end they belong to the
+  /// handshake. A failed handshake and a cancelled call close the connection;
+  /// RuntimeError while a read waits, or with TLS already.
+  ///
+  ///     co_await writer.start_tls(ctx, {.server_hostname = "example.org"});
+  [[nodiscard]] Coroutine<> start_tls(const SSLContext& context,
+                                      const StartTlsOptions& options = {});
+  /// The connection's TLS: version, cipher, certificates; an empty one without TLS.
+  [[nodiscard]] SSLObject ssl_object() const;
 
   /// What moves the bytes, for what only transports can do. Valid while a handle on the
   /// stream or its `ref()` is kept, or the connection is open.

@@ -112,13 +112,14 @@ class TypedClientHandler final : public ClientHandler {
 
 [[nodiscard]] ASTER_API Coroutine<Server> start_server(std::shared_ptr<ClientHandler> handler,
                                                        std::vector<std::string> hosts, int port,
-                                                       ServerOptions options);
+                                                       ServerOptions options, KeptTls tls);
 
 [[nodiscard]] ASTER_API Coroutine<Server> start_server(std::shared_ptr<ClientHandler> handler,
-                                                       Socket socket, ServerOptions options);
+                                                       Socket socket, ServerOptions options,
+                                                       KeptTls tls);
 [[nodiscard]] ASTER_API Coroutine<Server> start_unix_server(std::shared_ptr<ClientHandler> handler,
                                                             std::string path,
-                                                            UnixServerOptions options);
+                                                            UnixServerOptions options, KeptTls tls);
 
 template <class F>
 [[nodiscard]] std::shared_ptr<ClientHandler> client_handler(F&& callback) {
@@ -146,7 +147,7 @@ template <class F>
   std::vector<std::string> hosts;
   hosts.emplace_back(host);
   return detail::start_server(detail::client_handler(std::forward<F>(callback)), std::move(hosts),
-                              port, options);
+                              port, options, detail::KeptTls(options.ssl));
 }
 
 /// The same on several hosts.
@@ -155,7 +156,7 @@ template <class F>
 [[nodiscard]] Coroutine<Server> start_server(F&& callback, std::vector<std::string> hosts, int port,
                                              ServerOptions options = {}) {
   return detail::start_server(detail::client_handler(std::forward<F>(callback)), std::move(hosts),
-                              port, options);
+                              port, options, detail::KeptTls(options.ssl));
 }
 
 /// The same on a bound stream socket, which the server takes over.
@@ -164,7 +165,7 @@ template <class F>
 [[nodiscard]] Coroutine<Server> start_server(F&& callback, Socket socket,
                                              ServerOptions options = {}) {
   return detail::start_server(detail::client_handler(std::forward<F>(callback)), std::move(socket),
-                              options);
+                              options, detail::KeptTls(options.ssl));
 }
 
 /// The same on the path of a unix socket: the counterpart of asyncio.start_unix_server.
@@ -175,7 +176,7 @@ template <class F>
 [[nodiscard]] Coroutine<Server> start_unix_server(F&& callback, std::string_view path,
                                                   UnixServerOptions options = {}) {
   return detail::start_unix_server(detail::client_handler(std::forward<F>(callback)),
-                                   std::string(path), options);
+                                   std::string(path), options, detail::KeptTls(options.ssl));
 }
 
 }  // namespace aster::inline v0

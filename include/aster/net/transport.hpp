@@ -35,6 +35,7 @@
 namespace aster::inline v0 {
 
 class BaseProtocol;
+class SSLObject;
 
 /// Keeps a transport alive; a movable handle, copies refer to the same one. What
 /// `ref()` gives.
@@ -108,6 +109,9 @@ class ASTER_API BaseTransport {
   [[nodiscard]] virtual SocketView socket() const { return SocketView(); }
   /// The descriptor of a pipe; nothing for a socket, and after the end.
   [[nodiscard]] virtual std::optional<native_socket> pipe() const { return {}; }
+  /// The connection's TLS: version, cipher, certificates; an empty one without TLS. See
+  /// net/tls.hpp.
+  [[nodiscard]] virtual SSLObject ssl_object() const;
 
   /// Keeps it alive.
   [[nodiscard]] TransportRef<BaseTransport> ref() noexcept {

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+// Sessions that are taken up again, tickets, new keys, renegotiation, memory.
+#include "net/tls_peer.hpp"
+
+#include <malloc.h>
+
+namespace aster::net_tests {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TlsSessions : public ::testing::TestWithParam<TLSVersion> {
+ protected:
+  /// What came of one connection.
+  struct Visit {
+    SSLSession session;
+    bool reused = false;
+  };
+  /// Connects with a session, if any, reads once, and ends.
+  Coroutine<Visit> visit(const SSLContext& client, const SSLSession& session,
+                         std::string_view host = "localhost") {
+    ConnectOptions options;
+    options.server_hostname = host;
+    options.ssl_session = &session;
+    Pair pair = co_await tls_pair(client, contexts.server, options);
+    pair.server.writer.write("x");
+    EXPECT_EQ(co_await pair.client.reader.readexactly(1), "x");
+    const SSLObject tls = pair.client.writer.ssl_object();
+    EXPECT_EQ(tls.session_reused(), pair.server.writer.ssl_object().session_reused());
+    EXPECT_FALSE(pair.server.writer.ssl_object().session());
+    Visit made{tls.session(), tls.session_reused()};
+    EXPECT_TRUE(tls.getpeercert());
+    const auto errors = co_await close_pair(pair);
+    EXPECT_EQ(errors.first + errors.second, "");
+    co_return made;
+  }
+  Net net;
+  Contexts contexts{GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(Versions, TlsSessions,
+                         ::testing::Values(TLSVersion::TLSv1_2, TLSVersion::TLSv1_3), version_name);
+
+TEST_P(TlsSessions, AreTakenUpForTheSameNameAndContextOnly) {
+  const auto test = [this]() -> Coroutine<> {
+    const SSLSession none;
+    const Visit first = co_await visit(contexts.client, none);
+    EXPECT_FALSE(first.reused);
+    EXPECT_TRUE(first.session.is_resumable());
+    const Visit second = co_await visit(contexts.client, first.session);
+    EXPECT_TRUE(second.reused);
+    const Visit third = co_await visit(contexts.client, second.session);
+    EXPECT_TRUE(third.reused);
+    const Visit elsewhere = co_await visit(contexts.client, third.session, "example.test");
+    EXPECT_FALSE(elsewhere.reused);
+    Contexts others(GetParam());
+    const Visit other = co_await visit(others.client, third.session);
+    EXPECT_FALSE(other.reused);
+  };
+  net.run(test());
+}
+
+TEST_P(TlsSessions, TicketsLastForOneRotationOfTheKeys) {
+  const auto test = [this]() -> Coroutine<> {
+    const SSLSession none;
+    const Visit first = co_await visit(contexts.client, none);
+    contexts.server.rotate_ticket_keys();
+    const Visit second = co_await visit(contexts.client, first.session);
+    EXPECT_TRUE(second.reused);
+    contexts.server.rotate_ticket_keys();
+    const Visit stale = co_await visit(contexts.client, first.session);
+    EXPECT_FALSE(stale.reused);
+    const Visit renewed = co_await visit(contexts.client, second.session);
+    EXPECT_TRUE(renewed.reused);
+    // By themselves they are changed every twelve hours.
+    co_await sleep(12h);
+    const Visit aged = co_await visit(contexts.client, renewed.session);
+    EXPECT_TRUE(aged.reused);
+    co_await sleep(12h);
+    const Visit too_old = co_await visit(contexts.client, renewed.session);
+    EXPECT_FALSE(too_old.reused);
+  };
+  net.run(test());
+}
+
+TEST_P(TlsSessions, ServersMayGoWithoutTickets) {
+  const auto test = [this]() -> Coroutine<> {
+    contexts.server.set_session_tickets(false);
+    const SSLSession none;
+    const Visit first = co_await visit(contexts.client, none);
+    EXPECT_EQ(first.session.is_resumable(), GetParam() == TLSVersion::TLSv1_2);
+    contexts.server.set_session_tickets(true);
+    const Visit second = co_await visit(contexts.client, none);
+    EXPECT_TRUE(second.session.is_resumable());
+  };
+  net.run(test());
+}
+
+// TLS-11
+TEST(TlsChanges, NewKeysAreAnsweredWhereverTheyComeFrom) {
+  Net net;
+  const auto test = []() -> Coroutine<> {
+    const SSLContext server = server_context();
+    TlsListening listening(server);
+    co_await listening.start();
+    auto connecting = open_connection("127.0.0.1", listening.port());
+    Connection plain = co_await std::move(connecting);
+    OpenSslPeer::Options options;
+    options.is_server = false;
+    PeerLink client(std::move(plain), options);
+    EXPECT_TRUE(co_await client.established());
+    Connection served = co_await listening.accept();
+    for (int i = 0; i < 20; ++i) {
+      const std::string word = "word " + std::to_string(i) + "\n";
+      std::string bytes = client.peer().update_keys();
+      bytes += client.peer().write(word);
+      client.send(bytes);
+      EXPECT_EQ(co_await served.reader.readline(), word);
+      served.writer.write(word);
+      EXPECT_TRUE(co_await client.until([&] { return client.peer().received() == word; }));
+      static_cast<void>(client.peer().take());
+    }
+    served.writer.abort();
+    client.writer().abort();
+    listening.server().close();
+  };
+  net.run(test());
+}
+
+TEST(TlsChanges, RenegotiationIsRefused) {
+  Net net;
+  const auto test = []() -> Coroutine<> {
+    const SSLContext server = server_context();
+    TlsListening listening(server);
+    co_await listening.start();
+    auto connecting = open_connection("127.0.0.1", listening.port());
+    Connection plain = co_await std::move(connecting);
+    OpenSslPeer::Options options;
+    options.is_server = false;
+    options.version = TLS1_2_VERSION;
+    PeerLink client(std::move(plain), options);
+    EXPECT_TRUE(co_await client.established());
+    Connection served = co_await listening.accept();
+    client.send(client.peer().renegotiate());
+    auto reading = create_task(served.reader.read(10));
+    EXPECT_FALSE(co_await client.until([&] { return !client.peer().error().empty(); }) &&
+                 client.peer().error().empty());
+    EXPECT_THAT(client.peer().error(), HasSubstr("no renegotiation"));
+    client.writer().abort();
+    static_cast<void>(co_await outcome(std::move(reading)));
+    served.writer.abort();
+    listening.server().close();
+  };
+  net.run(test());
+}
+
+// What an idle connection costs is bounded: 20 KiB at each end.
+TEST(TlsMemory, AnIdleConnectionOwnsNoBuffers) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the allocator does not count";
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "the allocator does not count";
+#endif
+#endif
+  Net net({"epoll", false, {}, Backend::epoll});
+  const auto test = []() -> Coroutine<> {
+    const Contexts contexts;
+    std::vector<Pair> pairs;
+    pairs.reserve(200);
+    const auto connect = [&](std::size_t count) -> Coroutine<> {
+      for (std::size_t i = 0; i < count; ++i) {
+        Pair pair = co_await tls_pair(contexts.client, contexts.server);
+        pair.client.writer.write("x");
+        EXPECT_EQ(co_await pair.server.reader.readexactly(1), "x");
+        pair.server.writer.write("y");
+        EXPECT_EQ(co_await pair.client.reader.readexactly(1), "y");
+        pairs.push_back(std::move(pair));
+      }
+    };
+    co_await connect(50);
+    const std::size_t before = ::mallinfo2().uordblks;
+    co_await connect(100);
+    const std::size_t each = (::mallinfo2().uordblks - before) / 200;
+    RecordProperty("bytes_each", std::to_string(each));
+    EXPECT_LT(each, 20u * 1024u);
+    for (Pair& pair : pairs) {
+      pair.client.writer.abort();
+      pair.server.writer.abort();
+    }
+  };
+  net.run(test());
+}
+
+}  // namespace
+}  // namespace aster::net_tests

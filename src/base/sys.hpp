@@ -360,11 +360,6 @@ inline int chmod(const char* path, mode_t mode) noexcept {
 }
 
 /// Close-on-exec.
-inline int open(const char* path, int flags) noexcept {
-  if (const Verdict v = admit(SysCall::open, -1); v.error != 0) return -v.error;
-  return outcome(::open(path, flags | O_CLOEXEC));
-}
-
 inline int unlink(const char* path) noexcept {
   if (const Verdict v = admit(SysCall::unlink, -1); v.error != 0) return -v.error;
   return outcome(::unlink(path));

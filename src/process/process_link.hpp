@@ -25,7 +25,7 @@ class ProcessLink final : public SubprocessTransport, private ChildListener {
   /// `child` runs already; `ends` are our ends of its pipes.
   ProcessLink(EventLoop& loop, StateRef<Child> child, std::shared_ptr<SubprocessProtocol> protocol,
               const std::source_location& source);
-  ~ProcessLink();
+  ~ProcessLink() override;
 
   void add_reference() noexcept { ++references_; }
   void release_reference() noexcept { release(); }

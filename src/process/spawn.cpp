@@ -360,12 +360,12 @@ class Streams {
     switch (const int value = plan.streams[stream]) {
       case Redirection::inherited:
         return -1;
-      case STDOUT:
+      case Redirection(STDOUT).value():
         return sources[1] < 0 ? 1 : sources[1];
-      case DEVNULL:
+      case Redirection(DEVNULL).value():
         if (!null_) null_ = OwnedFd(checked(plan, sys::open("/dev/null", O_RDWR), ": /dev/null"));
         return null_.get();
-      case PIPE:
+      case Redirection(PIPE).value():
         return open_pipe(plan, stream, ours);
       default:
         return value;

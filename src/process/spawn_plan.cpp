@@ -25,7 +25,7 @@ void check_text(const char* call, const char* what, std::string_view text) {
 int stream_of(const char* call, int stream, const Redirection& given, const Redirection& standard) {
   static constexpr std::array<const char*, 3> names{"stdin_", "stdout_", "stderr_"};
   const int value = given.value() == Redirection::unset ? standard.value() : given.value();
-  if (value == STDOUT && stream != 2) {
+  if (value == Redirection(STDOUT).value() && stream != 2) {
     refuse(call, std::string(names[static_cast<std::size_t>(stream)]) +
                      ": STDOUT can only be used for stderr_");
   }

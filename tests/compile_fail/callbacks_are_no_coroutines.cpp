@@ -19,4 +19,9 @@ void posts(aster::EventLoop& loop) {
   // ERROR: create_task
   loop.call_soon_threadsafe(work);
 #endif
+  loop.add_signal_handler(15, callback);
+#ifdef WRONG_4
+  // ERROR: create_task
+  loop.add_signal_handler(15, work);  // SIG-2
+#endif
 }

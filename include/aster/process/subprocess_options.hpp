@@ -21,11 +21,17 @@ namespace aster::inline v0 {
 
 /// What a child's standard stream may be, besides a descriptor; the counterparts of
 /// asyncio.subprocess.PIPE and its kin.
-enum StandardStream : int {
-  PIPE = -1,    ///< A pipe whose other end is ours.
-  STDOUT = -2,  ///< For standard error only: where standard output goes.
-  DEVNULL = -3  ///< /dev/null.
+enum class StandardStream : int {
+  PIPE = -1,     ///< A pipe whose other end is ours.
+  STDOUT = -2,   ///< For standard error only: where standard output goes.
+  DEVNULL = -3,  ///< /dev/null.
 };
+/// As in asyncio, without the enumeration's name.
+inline constexpr StandardStream PIPE = StandardStream::PIPE;
+/// As in asyncio, without the enumeration's name.
+inline constexpr StandardStream STDOUT = StandardStream::STDOUT;
+/// As in asyncio, without the enumeration's name.
+inline constexpr StandardStream DEVNULL = StandardStream::DEVNULL;
 
 /// Where one of a child's standard streams goes: `PIPE`, `DEVNULL`, `STDOUT`, a
 /// descriptor of ours (which stays ours), or with `std::nullopt` what the parent has.
@@ -39,7 +45,7 @@ class Redirection {
   // NOLINTBEGIN(google-explicit-constructor): options are written without a type.
   /// The parent's own.
   constexpr Redirection(std::nullopt_t) noexcept : value_(inherited) {}
-  constexpr Redirection(StandardStream kind) noexcept : value_(kind) {}
+  constexpr Redirection(StandardStream kind) noexcept : value_(static_cast<int>(kind)) {}
   /// This descriptor. Below 0 it is asyncio's number of one of the constants; any other
   /// is a ValueError of the call.
   constexpr Redirection(native_file fd) noexcept : value_(fd) {}

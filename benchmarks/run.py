@@ -23,7 +23,7 @@ import tempfile
 
 SERVER_CPU = 0
 LOAD_CPU = 1
-FLOOR = "epoll loop"
+FLOOR = "epoll loop"  # Where there are no sockets: the bare system calls.
 SERVERS = {  # The first is what all others are compared with.
     FLOOR: ["echo_epoll"],
     "aster": ["echo_aster"],
@@ -103,6 +103,12 @@ CORE_PROGRAMS = {"aster": "core_bench", "asio": "asio_core_bench", "libuv": "uv_
 PYTHON = [os.environ.get("PYTHON313") or sys.executable,
           pathlib.Path(__file__).with_name("core_python.py")]
 PYTHON_SHARE = 0.05
+EXECUTOR_PROGRAMS = {FLOOR: "floor_executor_bench", "aster": "executor_bench",
+                     "libuv": "uv_executor_bench", "asio": "asio_executor_bench"}
+EXECUTOR_PYTHON = [*PYTHON[:-1], pathlib.Path(__file__).with_name("executor_python.py")]
+EXECUTOR_ROWS = ("thread_round_trip threads_100 process_round_trip_1 process_round_trip_1m "
+                 "process_calls process_calls_100").split()
+FILE_ROWS = "read_64k read_1m small_files small_files_50 lines".split()
 CORE_ROWS = {  # Row: its unit. All but the last two are CPU time per operation.
     **dict.fromkeys(
         "create_join create_join_batch switch_1 switch_100 switch_10000 await_depth_1 "
@@ -119,7 +125,7 @@ INSTRUCTION_ROWS = ("create_join create_join_batch switch_100 await_depth_10 cal
                     "timer_start_cancel").split()
 
 
-PARTS = ("core", "echo", "network", "tls", "process", "instructions")
+PARTS = ("core", "echo", "network", "tls", "process", "executor", "files", "instructions")
 
 
 class Failed(Exception):
@@ -222,6 +228,48 @@ class Session:
               ["row", *programs, *(f"{peer} / aster" for peer in peers)], lines)
         self.results["core"] = [
             {f"{row}/{name}": value for (row, name), value in values.items()} for values in rounds]
+
+    # Threads, processes, files --------------------------------------------------------
+
+    def side_by_side(self, part, title, rows, programs, share):
+        """Real time, as the work is done by others than the process that waits."""
+        rounds = []
+        scale = 0.1 if self.options.quick else 0.5
+        for turn in range(self.options.rounds):
+            values = {}
+            for name, program in rotated(programs.items(), turn):
+                arguments = ["--rows", ",".join(rows), "--scale",
+                             str(scale * (share if name == "cpython" else 1))]
+                with self.tolerated(name):
+                    for line in run([*program, *arguments], 120).splitlines():
+                        row = json.loads(line)
+                        values[row["row"], name] = row["wall_ns"]
+            rounds.append(values)
+        peers = [name for name in programs if name not in (FLOOR, "aster")]
+        lines = []
+        for row in rows:
+            floor = median_ratio(rounds, row, "aster", FLOOR)
+            ratios = [median_ratio(rounds, row, peer, "aster") for peer in peers]
+            lines.append([f"`{row}`"] + [number(median(rounds, row, name)) for name in programs] +
+                         [None if ratio is None else f"{ratio:.2f}" for ratio in (floor, *ratios)])
+        table(f"{title}: real time in ns, median of {len(rounds)} rounds",
+              ["row", *("bare calls" if name == FLOOR else name for name in programs),
+               "aster / bare calls", *(f"{peer} / aster" for peer in peers)], lines)
+        self.results[part] = [
+            {f"{row}/{name}": value for (row, name), value in values.items()} for values in rounds]
+
+    def executor_programs(self, *names):
+        return {name: [self.programs / EXECUTOR_PROGRAMS[name]] for name in names
+                if self.has(EXECUTOR_PROGRAMS[name])}
+
+    def executor(self):
+        programs = self.executor_programs(FLOOR, "aster", "libuv", "asio")
+        programs["cpython"] = EXECUTOR_PYTHON
+        self.side_by_side("executor", "Work in threads and processes", EXECUTOR_ROWS, programs, 0.2)
+
+    def files(self):
+        self.side_by_side("files", "Files that the system has in memory", FILE_ROWS,
+                          self.executor_programs(FLOOR, "aster", "libuv"), 1)
 
     # Echo -----------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@
 #include <sys/event.h>
 #endif
 #if defined(__linux__)
+#include <linux/openat2.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -326,6 +327,21 @@ inline int ftruncate(int fd, std::int64_t size) noexcept {
 inline int open(const char* path, int flags, mode_t mode = 0) noexcept {
   if (const Verdict v = admit(SysCall::open, -1); v.error != 0) return -v.error;
   return outcome(::open(path, flags | O_CLOEXEC, mode));
+}
+
+/// Opens only what takes no waiting to find: -EAGAIN for the rest, -ENOSYS where the system
+/// cannot tell.
+inline int open_cached(const char* path, int flags) noexcept {
+  if (const Verdict v = admit(SysCall::open, -1); v.error != 0) return -v.error;
+#if defined(SYS_openat2) && defined(RESOLVE_CACHED)
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC;
+  how.resolve = RESOLVE_CACHED;
+  return static_cast<int>(outcome(::syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how)));
+#else
+  static_cast<void>(path), static_cast<void>(flags);
+  return -ENOSYS;
+#endif
 }
 
 inline int stat(const char* path, struct stat* status) noexcept {

@@ -79,18 +79,31 @@ void send(std::string_view message) {
   }
 }
 
-struct Message {
-  std::unique_ptr<char[]> data;
-  std::size_t size = 0;
-};
+/// Keeps its memory from one message to the next, unless that was uncommonly large.
+class Message {
+ public:
+  [[nodiscard]] bool receive() {
+    if (!worker::receive(&size_, sizeof size_)) return false;
+    if (size_ > room_) {
+      data_.reset();
+      data_ = std::make_unique_for_overwrite<char[]>(size_);
+      room_ = size_;
+    }
+    return worker::receive(data_.get(), size_);
+  }
+  [[nodiscard]] std::string_view bytes() const { return {data_.get(), size_}; }
+  void drop() {
+    constexpr std::size_t kept_max = std::size_t{4} << 20U;
+    if (room_ <= kept_max) return;
+    data_.reset();
+    room_ = 0;
+  }
 
-bool receive(Message& message) {
-  MessageSize size = 0;
-  if (!receive(&size, sizeof size)) return false;
-  message.data = std::make_unique_for_overwrite<char[]>(size);
-  message.size = size;
-  return receive(message.data.get(), size);
-}
+ private:
+  std::unique_ptr<char[]> data_;
+  MessageSize size_ = 0;
+  std::size_t room_ = 0;
+};
 
 // Calls ---------------------------------------------------------------------------
 
@@ -98,7 +111,7 @@ std::string answer_to(const Message& request) {
   Encoder out;
   try {
     out(true);
-    Decoder in({request.data.get(), request.size});
+    Decoder in(request.bytes());
     if (in.left() != 0) {
       const auto place = in.get<FunctionPlace>();
       reinterpret_cast<RemoteEntry>(reinterpret_cast<std::uintptr_t>(function_at(place)))(in, out);
@@ -115,9 +128,9 @@ std::string answer_to(const Message& request) {
 [[noreturn]] void work() {
   is_to_work = false;
   Message request;
-  while (receive(request)) {
+  while (request.receive()) {
     const std::string answer = answer_to(request);
-    request = Message();
+    request.drop();
     // What the job has printed comes before its result.
     std::cout.flush();
     std::fflush(stdout);

@@ -25,6 +25,13 @@ namespace {
 // After so many bytes read without a thread, others have their turn.
 constexpr std::size_t bytes_between_turns = std::size_t{256} * 1024;
 
+/// Whether others wait for too long; the caller then lets them.
+bool wants_turn() noexcept {
+  if (work_since_turn() < bytes_between_turns) return false;
+  work_since_turn() = 0;
+  return true;
+}
+
 enum class Need : std::uint8_t { nothing, reading, writing };
 
 }  // namespace
@@ -109,10 +116,7 @@ Coroutine<typename Op::Result> FileState::perform(std::shared_ptr<FileState> sel
   self->check(Op::call, Op::need);
   self->throw_error();
   FileCore& core = *self->core_;
-  if (core.read_at_once >= bytes_between_turns) {
-    core.read_at_once = 0;
-    co_await yield_now();
-  }
+  if (wants_turn()) co_await yield_now();
   if constexpr (requires { op.load(core); }) {
     for (;;) {
       if (auto result = op.attempt(core)) co_return *std::move(result);
@@ -270,6 +274,10 @@ Coroutine<> perform_for_nothing(std::shared_ptr<FileState> state) {
 
 Coroutine<File> open_file(std::string path, std::string mode, OpenOptions options) {
   const FileMode parsed(mode);
+  if (wants_turn()) co_await yield_now();
+  if (auto found = FileCore::try_open(path, parsed, options)) {
+    co_return File(std::make_shared<FileState>(std::move(found), std::move(mode), options.source));
+  }
   auto opening = in_thread(
       [path = std::move(path), parsed, options] { return FileCore::open(path, parsed, options); });
   std::shared_ptr<FileCore> core = co_await std::move(opening);

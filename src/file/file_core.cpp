@@ -10,25 +10,73 @@
 #include <aster/base/log.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#if defined(__linux__)
+#include <sys/vfs.h>
+#endif
 
 namespace aster::inline v0::detail {
 namespace {
 
 // What the loop's thread copies in one go; more is better done beside it.
-constexpr std::size_t at_once_max = std::size_t{256} * 1024;
-constexpr std::size_t block_max = std::size_t{1} << 30U;  // Of one system call.
+constexpr std::size_t at_once_max = std::size_t{1} << 20U;
+constexpr std::size_t work_of_open = std::size_t{16} * 1024;  // As reading so much.
+constexpr std::size_t block_max = std::size_t{1} << 30U;      // Of one system call.
 
 [[noreturn]] void throw_bad_mode(std::string_view text) {
   throw ValueError("open: invalid mode: '" + std::string(text.substr(0, 32)) + "'");
 }
 
+/// Closed at its end, unless that was taken away.
+struct Descriptor {
+  explicit Descriptor(int owned) noexcept : fd(owned) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) static_cast<void>(sys::close(fd));
+  }
+  int fd;
+};
+
+/// Whether it is a regular file on a file system that is not across a network or in another
+/// program.
+bool is_local_file(int fd) noexcept {
+#if defined(__linux__)
+  struct stat status{};
+  struct statfs system{};
+  if (sys::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  if (::fstatfs(fd, &system) != 0) return false;
+  switch (static_cast<std::uint32_t>(system.f_type)) {
+    case 0x6969:      // NFS
+    case 0xff534d42:  // CIFS
+    case 0xfe534d42:  // SMB2
+    case 0x65735546:  // FUSE
+    case 0x01021997:  // 9P
+    case 0x00c36400:  // Ceph
+    case 0x5346414f:  // AFS
+    case 0x73757245:  // Coda
+      return false;
+    default:
+      return true;
+  }
+#else
+  static_cast<void>(fd);
+  return false;
+#endif
+}
+
 }  // namespace
+
+std::size_t& work_since_turn() noexcept {
+  static constinit thread_local std::size_t work = 0;
+  return work;
+}
 
 void throw_file_error(const char* call, const std::string& path, std::int64_t negative_error) {
   throw_system_error(static_cast<int>(-negative_error), std::string(call) + ' ' + path);
@@ -97,14 +145,31 @@ std::shared_ptr<FileCore> FileCore::open(const std::string& path, FileMode mode,
     return sys::open(path.c_str(), mode.flags, static_cast<mode_t>(options.permissions));
   });
   check_file_call("open", path, fd);
-  struct Guard {
-    int fd;
-    ~Guard() {
-      if (fd >= 0) static_cast<void>(sys::close(fd));
-    }
-  } guard{fd};
+  return adopt(fd, path, mode, options);
+}
+
+// A pipe or a device may keep `open` waiting, and to open it has effects; a remote file is asked
+// for over the network. So what it is comes first, by a descriptor that opens nothing (O_PATH).
+std::shared_ptr<FileCore> FileCore::try_open(const std::string& path, FileMode mode,
+                                             const OpenOptions& options) {
+  static std::atomic<bool> is_possible{true};
+  if (mode.flags != O_RDONLY || !is_possible.load(std::memory_order_relaxed)) return nullptr;
+  check_path("open", path);
+  const Descriptor place(sys::open_cached(path.c_str(), O_PATH));
+  if (place.fd == -ENOSYS) is_possible.store(false, std::memory_order_relaxed);
+  if (place.fd < 0 || !is_local_file(place.fd)) return nullptr;
+  const int fd = sys::open_cached(path.c_str(), O_RDONLY | O_NONBLOCK);
+  if (fd < 0) return nullptr;
+  work_since_turn() += work_of_open;
+  return adopt(fd, path, mode, options);
+}
+
+/// A core for `fd`, which it owns from now on.
+std::shared_ptr<FileCore> FileCore::adopt(int fd, const std::string& path, FileMode mode,
+                                          const OpenOptions& options) {
+  Descriptor owned(fd);
   auto core = std::make_shared<FileCore>(fd, path, mode, options.buffering);
-  guard.fd = -1;
+  owned.fd = -1;
   struct stat status{};
   check_file_call("open", path, sys::fstat(fd, &status));
   if (S_ISDIR(status.st_mode)) throw_file_error("open", path, -EISDIR);
@@ -168,7 +233,7 @@ FileCore::Fill FileCore::fill_now(char* data, std::size_t room, std::size_t& got
   got = static_cast<std::size_t>(count);
   if (got == 0) return Fill::end;
   if (position_ >= 0) position_ += count;
-  read_at_once += got;
+  work_since_turn() += got;
   return Fill::more;
 }
 
@@ -181,12 +246,21 @@ bool FileCore::fill_now(std::size_t room) {
   return fill != Fill::would_wait;
 }
 
+/// `room`, or less when the file, as it was opened, has less to give.
+std::size_t FileCore::useful(std::size_t room) const noexcept {
+  if (position_ < 0 || !reads_at_once_) return std::max<std::size_t>(room, 1);
+  const std::int64_t rest = std::max<std::int64_t>(size_hint_ - position_, 0);
+  const std::size_t spare = std::max<std::size_t>(buffer_.size() - end_, 512);
+  return std::min(std::max<std::size_t>(room, 1),
+                  std::max(static_cast<std::size_t>(rest) + 1, spare));
+}
+
 /// How much to read for a `read(size)`.
 std::size_t FileCore::wanted_now(std::optional<std::size_t> size) const noexcept {
-  if (size) return std::max(*size - std::min(*size, left()), buffering_);
+  if (size) return useful(std::max(*size - std::min(*size, left()), buffering_));
   const std::int64_t rest = position_ >= 0 ? size_hint_ - position_ : 0;
-  return std::max({buffering_, left(), static_cast<std::size_t>(std::max<std::int64_t>(rest, 0)),
-                   std::size_t{1}});
+  return useful(std::max(
+      {buffering_, left(), static_cast<std::size_t>(std::max<std::int64_t>(rest, 0)) + 1}));
 }
 
 std::optional<std::string> FileCore::try_read(std::optional<std::size_t> size) {
@@ -215,7 +289,7 @@ std::optional<std::optional<std::string>> FileCore::try_readline() {
   for (;;) {
     if (const auto size = find_newline()) return take(*size);
     if (at_end_) break;
-    const std::size_t room = std::max({buffering_, left(), std::size_t{1}});
+    const std::size_t room = useful(std::max(buffering_, left()));
     if (buffering_ == 0 || room > at_once_max || !fill_now(room)) return std::nullopt;
   }
   at_end_ = false;

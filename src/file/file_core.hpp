@@ -33,6 +33,9 @@ std::int64_t check_file_call(const char* call, const std::string& path, std::int
 /// ValueError for a path with a NUL.
 void check_path(const char* call, std::string_view path);
 
+/// What was read on this thread, a loop's, without a turn for others, in bytes.
+[[nodiscard]] std::size_t& work_since_turn() noexcept;
+
 /// A file with its buffers, for one user at a time: the loop's thread, which makes `try_` calls
 /// that give nothing when they would have to wait, or another thread, which makes the others.
 class FileCore {
@@ -46,6 +49,10 @@ class FileCore {
   /// Opens a file; `std::system_error`.
   [[nodiscard]] static std::shared_ptr<FileCore> open(const std::string& path, FileMode mode,
                                                       const OpenOptions& options);
+
+  /// The same for reading only, if nothing of it may take time; else null, errors included.
+  [[nodiscard]] static std::shared_ptr<FileCore> try_open(const std::string& path, FileMode mode,
+                                                          const OpenOptions& options);
 
   [[nodiscard]] std::optional<std::string> try_read(std::optional<std::size_t> size);
   [[nodiscard]] std::optional<std::optional<std::string>> try_readline();
@@ -73,12 +80,13 @@ class FileCore {
 
   /// What the last call in a thread threw, until it is told to somebody.
   std::exception_ptr error;
-  /// Bytes that were read on the loop's thread since its last turn.
-  std::size_t read_at_once = 0;
 
  private:
+  [[nodiscard]] static std::shared_ptr<FileCore> adopt(int fd, const std::string& path,
+                                                       FileMode mode, const OpenOptions& options);
   enum class Fill : std::uint8_t { more, end, would_wait };
   [[nodiscard]] std::size_t left() const noexcept { return end_ - at_; }
+  [[nodiscard]] std::size_t useful(std::size_t room) const noexcept;
   [[nodiscard]] std::size_t wanted_now(std::optional<std::size_t> size) const noexcept;
   [[nodiscard]] char* make_room(std::size_t room);
   [[nodiscard]] std::string take(std::size_t size);

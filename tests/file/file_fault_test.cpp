@@ -115,7 +115,7 @@ TEST_F(FileFault, AWriteThatIsCancelledBeforeItsTurnDoesNotHappen) {
 
 TEST_F(FileFault, ACancelledReadLosesNoBytes) {
   Gate gate(loop_);
-  const std::string large(600'000, 'x');  // More than the loop's thread reads at once.
+  const std::string large(3 << 20, 'x');  // More than the loop's thread reads at once.
   const std::string path = scratch_.make(large + "end");
   run([&]() -> Coroutine<> {
     File f = co_await open(path);
@@ -185,7 +185,7 @@ TEST_F(FileFault, OpeningThatIsCancelledLeavesNoDescriptor) {
   ::close(before);
   run([&]() -> Coroutine<> {
     gate.close();
-    Task<File> opening = create_task(open(path));
+    Task<File> opening = create_task(open(path, "r+"));
     co_await yield_now();
     opening.cancel();
     gate.open();
@@ -357,6 +357,25 @@ TEST_F(FileFault, WithoutTheSystemsHelpThreadsReadEverything) {
   });
 }
 
+TEST_F(FileFault, APipeIsOpenedByAThreadAndDoesNotKeepTheLoop) {
+  const std::string path = scratch_.path("fifo");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  run([&]() -> Coroutine<> {
+    Task<File> reading = create_task(open(path));  // Waits for a writer.
+    co_await yield_now();
+    EXPECT_FALSE(reading.done());
+    File writer = co_await open(path, "w");
+    File reader = co_await std::move(reading);
+    co_await writer.write("through\n");
+    co_await writer.flush();
+    EXPECT_EQ(co_await reader.read(8), "through\n");
+    EXPECT_THAT(co_await error_of(reader.tell()), HasSubstr("Illegal seek"));
+    co_await writer.close();
+    EXPECT_EQ(co_await reader.readline(), std::nullopt);
+    co_await reader.close();
+  });
+}
+
 TEST_F(FileFault, CloseReportsItsErrorAndIsDone) {
   if (!Faults::is_available()) GTEST_SKIP() << "the library is built without fault injection";
   Faults faults;
@@ -387,7 +406,7 @@ TEST_F(FileFault, AFileThatMayNotBeReadIsATypedError) {
   if (::geteuid() == 0) {
     if (!Faults::is_available()) GTEST_SKIP() << "root may read everything";
     Faults faults;
-    faults.fail(SysCall::open, {.error = EACCES});
+    faults.fail(SysCall::open, {.times = testing::always, .error = EACCES});
     run([&]() -> Coroutine<> {
       EXPECT_EQ(co_await error_of(open("/etc/hostname")),
                 "std::system_error: open /etc/hostname: Permission denied");
@@ -409,7 +428,7 @@ TEST_F(FileFault, OperationsFailWhenTheExecutorIsGone) {  // EXE-7
     co_await f.write("y");
     co_await loop_.shutdown_default_executor();
     EXPECT_THAT(co_await error_of(f.flush()), HasSubstr("Executor shutdown has been called"));
-    EXPECT_THAT(co_await error_of(open(path)), HasSubstr("Executor shutdown has been called"));
+    EXPECT_THAT(co_await error_of(open(path, "w")), HasSubstr("Executor shutdown has been called"));
   });
   EXPECT_EQ(scratch_.content(), "y");  // Dropped, it was written here.
 }

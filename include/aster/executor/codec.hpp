@@ -144,10 +144,8 @@ inline constexpr bool has_codec<std::chrono::duration<Rep, Period>> = true;
 template <>
 inline constexpr bool has_codec<std::monostate> = true;
 
-}  // namespace detail
-
-template <detail::AsBytes T>
-struct Codec<T> {
+template <class T>
+struct BytesCodec {
   static void encode(Encoder& out, const T& value) { out.write(&value, sizeof value); }
   static T decode(Decoder& in) {
     T value;
@@ -156,12 +154,12 @@ struct Codec<T> {
   }
 };
 
-template <detail::Container T>
-struct Codec<T> {
+template <class T>
+struct ContainerCodec {
   using Value = std::ranges::range_value_t<T>;
   static void encode(Encoder& out, const T& values) {
     out(static_cast<std::uint64_t>(values.size()));
-    if constexpr (detail::BytesInARow<T>) {
+    if constexpr (BytesInARow<T>) {
       out.write(values.data(), values.size() * sizeof(Value));
     } else {
       for (const Value& value : values) out(value);
@@ -172,7 +170,7 @@ struct Codec<T> {
     T values;
     if constexpr (std::same_as<T, std::string>) {
       values = in.read(count);
-    } else if constexpr (detail::BytesInARow<T>) {
+    } else if constexpr (BytesInARow<T>) {
       if (count > in.left() / sizeof(Value)) throw ValueError("Decoder: a size beyond the input");
       const std::string_view bytes = in.read(count * sizeof(Value));
       values.resize(count);
@@ -184,8 +182,8 @@ struct Codec<T> {
   }
 };
 
-template <detail::HasSerialize T>
-struct Codec<T> {
+template <class T>
+struct SerializeCodec {
   static void encode(Encoder& out, const T& value) {
     const_cast<T&>(value).serialize(out);  // One member for both ways: it changes nothing here.
   }
@@ -197,7 +195,7 @@ struct Codec<T> {
 };
 
 template <class A, class B>
-struct Codec<std::pair<A, B>> {
+struct PairCodec {
   static void encode(Encoder& out, const std::pair<A, B>& both) { out(both.first, both.second); }
   static std::pair<A, B> decode(Decoder& in) {
     auto first = in.get<std::remove_const_t<A>>();  // Of a map.
@@ -206,7 +204,7 @@ struct Codec<std::pair<A, B>> {
 };
 
 template <class... T>
-struct Codec<std::tuple<T...>> {
+struct TupleCodec {
   static void encode(Encoder& out, const std::tuple<T...>& values) {
     std::apply([&out](const T&... value) { out(value...); }, values);
   }
@@ -216,7 +214,7 @@ struct Codec<std::tuple<T...>> {
 };
 
 template <class T, std::size_t N>
-struct Codec<std::array<T, N>> {
+struct ArrayCodec {
   static void encode(Encoder& out, const std::array<T, N>& values) {
     for (const T& value : values) out(value);
   }
@@ -228,7 +226,7 @@ struct Codec<std::array<T, N>> {
 };
 
 template <class T>
-struct Codec<std::optional<T>> {
+struct OptionalCodec {
   static void encode(Encoder& out, const std::optional<T>& value) {
     out(value.has_value());
     if (value) out(*value);
@@ -240,7 +238,7 @@ struct Codec<std::optional<T>> {
 };
 
 template <class... T>
-struct Codec<std::variant<T...>> {
+struct VariantCodec {
   static void encode(Encoder& out, const std::variant<T...>& value) {
     out(static_cast<std::uint64_t>(value.index()));
     std::visit([&out](const auto& held) { out(held); }, value);
@@ -258,16 +256,38 @@ struct Codec<std::variant<T...>> {
 };
 
 template <class Rep, class Period>
-struct Codec<std::chrono::duration<Rep, Period>> {
+struct DurationCodec {
   using Time = std::chrono::duration<Rep, Period>;
   static void encode(Encoder& out, const Time& time) { out(time.count()); }
   static Time decode(Decoder& in) { return Time(in.get<Rep>()); }
 };
 
-template <>
-struct Codec<std::monostate> {
+struct NothingCodec {
   static void encode(Encoder&, const std::monostate&) noexcept {}
   static std::monostate decode(Decoder&) noexcept { return {}; }
 };
+
+}  // namespace detail
+
+template <detail::AsBytes T>
+struct Codec<T> : detail::BytesCodec<T> {};
+template <detail::Container T>
+struct Codec<T> : detail::ContainerCodec<T> {};
+template <detail::HasSerialize T>
+struct Codec<T> : detail::SerializeCodec<T> {};
+template <class A, class B>
+struct Codec<std::pair<A, B>> : detail::PairCodec<A, B> {};
+template <class... T>
+struct Codec<std::tuple<T...>> : detail::TupleCodec<T...> {};
+template <class T, std::size_t N>
+struct Codec<std::array<T, N>> : detail::ArrayCodec<T, N> {};
+template <class T>
+struct Codec<std::optional<T>> : detail::OptionalCodec<T> {};
+template <class... T>
+struct Codec<std::variant<T...>> : detail::VariantCodec<T...> {};
+template <class Rep, class Period>
+struct Codec<std::chrono::duration<Rep, Period>> : detail::DurationCodec<Rep, Period> {};
+template <>
+struct Codec<std::monostate> : detail::NothingCodec {};
 
 }  // namespace aster::inline v0

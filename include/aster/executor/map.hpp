@@ -150,11 +150,14 @@ class MapResults {
     iterator() = default;
     /// At the next result of `results`.
     explicit iterator(MapResults& results) : results_(&results) { ++*this; }
+    /// The result it is at.
     [[nodiscard]] value_type& operator*() const { return *results_->current_; }
+    /// Waits for the next result, and throws what `next` throws.
     iterator& operator++() {
       results_->current_ = results_->next();
       return *this;
     }
+    /// The same.
     void operator++(int) { ++*this; }
     friend bool operator==(const iterator& a, std::default_sentinel_t) { return a.is_at_end(); }
 
@@ -165,6 +168,7 @@ class MapResults {
   };
   /// Waits for the first of what is left.
   [[nodiscard]] iterator begin() { return iterator(*this); }
+  /// Behind the last result.
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
  private:

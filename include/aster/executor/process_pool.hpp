@@ -68,8 +68,7 @@ class ASTER_API ProcessPoolExecutor final : public Executor {
   template <class F, class... Args>
     requires(std::invocable<std::decay_t<F>, detail::Sent<Args>...>)
   ProcessPoolExecutor(ProcessPoolOptions options, F&& initializer, Args&&... initargs)
-      : ProcessPoolExecutor(
-            options, request_of(std::forward<F>(initializer), std::forward<Args>(initargs)...)) {}
+      : ProcessPoolExecutor(options, request_of(std::forward<F>(initializer), initargs...)) {}
   ~ProcessPoolExecutor() override;
 
   /// Runs `function(args...)` in a worker, in the order of the calls; arguments are encoded
@@ -80,8 +79,7 @@ class ASTER_API ProcessPoolExecutor final : public Executor {
       -> ConcurrentFuture<detail::RemoteValue<std::decay_t<F>, detail::Sent<Args>...>> {
     using Value = detail::RemoteValue<std::decay_t<F>, detail::Sent<Args>...>;
     const detail::JobName name = detail::job_name_of<std::decay_t<F>>(function);
-    return submit_request<Value>(request_of(std::forward<F>(function), std::forward<Args>(args)...),
-                                 name);
+    return submit_request<Value>(request_of(std::forward<F>(function), args...), name);
   }
 
   /// As `Executor::map`, with `.chunksize` elements sent to a worker at a time: worth it for
@@ -126,10 +124,10 @@ class ASTER_API ProcessPoolExecutor final : public Executor {
 
   /// The call as it travels.
   template <class F, class... Args>
-  [[nodiscard]] static std::string request_of(F&& function, Args&&... args) {
+  [[nodiscard]] static std::string request_of(F&& function, const Args&... args) {
     detail::require_travelling<std::decay_t<F>, detail::Sent<Args>...>();
-    return detail::encode_call<std::decay_t<F>, detail::Sent<Args>...>(
-        function, detail::Sent<Args>(std::forward<Args>(args))...);
+    return detail::encode_call<std::decay_t<F>, detail::Sent<Args>...>(function,
+                                                                       detail::as_sent(args)...);
   }
   /// Has a worker answer `request`; then runs `job`, which looks at `reply`.
   void send(std::string request, std::shared_ptr<detail::RemoteReply> reply, Job&& job);
@@ -202,7 +200,7 @@ auto EventLoop::run_in_executor(Pool* executor, F&& function, Args&&... args) {
   if (executor == nullptr) throw ValueError("run_in_executor: the ProcessPoolExecutor is null");
   scheduler_->require_open("run_in_executor");
   const detail::JobName name = detail::job_name_of<std::decay_t<F>>(function);
-  std::string request = Pool::request_of(std::forward<F>(function), std::forward<Args>(args)...);
+  std::string request = Pool::request_of(std::forward<F>(function), args...);
   auto reply = std::make_shared<detail::RemoteReply>();
   return detail::call_from_loop<detail::BoundCall<detail::RemoteResult<Value>>>(
       *this, [&](Job&& job) { executor->send(std::move(request), reply, std::move(job)); },

@@ -54,6 +54,16 @@ using Sent = std::conditional_t<std::is_same_v<std::decay_t<T>, const char*> ||
                                     std::is_same_v<std::decay_t<T>, std::string_view>,
                                 std::string, std::decay_t<T>>;
 
+/// `value` as it is sent; itself when it is of that type.
+template <class T>
+decltype(auto) as_sent(const T& value) {
+  if constexpr (std::is_same_v<Sent<T>, T>) {
+    return (value);
+  } else {
+    return Sent<T>(value);
+  }
+}
+
 template <class F, class... Args>
 using RemoteValue = std::invoke_result_t<F, Args...>;
 

@@ -30,10 +30,8 @@ concept ByCereal = !has_codec<T> && std::default_initializable<T> &&
                    cereal::traits::is_output_serializable<T, cereal::BinaryOutputArchive>::value &&
                    cereal::traits::is_input_serializable<T, cereal::BinaryInputArchive>::value;
 
-}  // namespace detail
-
-template <detail::ByCereal T>
-struct Codec<T> {
+template <class T>
+struct CerealCodec {
   static void encode(Encoder& out, const T& value) {
     std::ostringstream stream;
     {
@@ -50,5 +48,10 @@ struct Codec<T> {
     return value;
   }
 };
+
+}  // namespace detail
+
+template <detail::ByCereal T>
+struct Codec<T> : detail::CerealCodec<T> {};
 
 }  // namespace aster::inline v0

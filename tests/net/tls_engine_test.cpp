@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, TlsEngines,
 
 TEST_P(TlsEngines, TakeRecordsInPiecesOfAnySize) {
   const Contexts contexts(GetParam());
-  for (const std::size_t piece : {1, 2, 3, 5, 6, 7, 100, 1000, 100000}) {
+  for (const std::size_t piece : {1U, 2U, 3U, 5U, 6U, 7U, 100U, 1000U, 100000U}) {
     EXPECT_TRUE(talk(contexts, piece, pattern(TlsEngine::record_size))) << piece;
   }
 }

@@ -246,7 +246,9 @@ void ProtocolLink::take_input() {
         at_end();
       } else if (has_tls() && tls_->has_ahead()) {
         const std::string ahead = tls_->take_ahead();
-        hand_over(ahead);
+        input_ = Input::next;
+        hand_on(tls_->open_ahead(ahead));
+        if (stage_ == Stage::open && !reading_paused_ && input_ == Input::next) go_on(true);
       } else if (protocol_.plain != nullptr || has_tls()) {
         receive();
       } else {
@@ -336,8 +338,9 @@ void ProtocolLink::deliver(std::string_view data) {
 }
 
 /// At most what one receive gives.
-void ProtocolLink::decrypt(std::string_view data) {
-  const std::string_view plain = tls_->open(data);
+void ProtocolLink::decrypt(std::string_view data) { hand_on(tls_->open(data)); }
+
+void ProtocolLink::hand_on(std::string_view plain) {
   if (!plain.empty()) deliver(plain);
   if (stage_ == Stage::open) tls_->opened();
 }

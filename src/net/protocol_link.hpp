@@ -79,6 +79,7 @@ class ProtocolLink final : public StreamTransport {
   void took(std::int64_t result);
   void hand_over(std::string_view data);
   void decrypt(std::string_view data);
+  void hand_on(std::string_view plain);
   void deliver(std::string_view data);
   void at_end();
   void go_on(bool may_be_more);

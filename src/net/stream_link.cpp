@@ -125,7 +125,7 @@ bool StreamLink::pull_tls() noexcept {
   if (tls_->has_ahead()) {
     try {
       const std::string ahead = tls_->take_ahead();
-      decrypt(ahead, true);
+      hand_on(tls_->open_ahead(ahead, direct_target()), true);
     } catch (...) {  // No memory: the stream has a hole.
       end(std::current_exception());
     }
@@ -141,7 +141,10 @@ bool StreamLink::pull_tls() noexcept {
 
 /// Gives the waiting read what there is to received bytes, and the buffer the rest.
 void StreamLink::decrypt(std::string_view data, bool lasts) noexcept {
-  std::string_view plain = tls_->open(data, direct_target());
+  hand_on(tls_->open(data, direct_target()), lasts);
+}
+
+void StreamLink::hand_on(std::string_view plain, bool lasts) noexcept {
   if (!plain.empty() && hand_over(plain, lasts)) plain = tls_->open({});
   for (; !plain.empty() && stage_ == Stage::open; plain = tls_->open({})) feed_or_fail(plain);
   if (stage_ == Stage::open) tls_->opened();

@@ -52,6 +52,7 @@ class StreamLink final : public ReaderState, public StreamTransport {
   void take_received() noexcept;
   bool pull_tls() noexcept;
   void decrypt(std::string_view data, bool lasts) noexcept;
+  void hand_on(std::string_view plain, bool lasts) noexcept;
   void feed_or_fail(std::string_view data) noexcept;
 
   IntrusiveList<LinkWaiter> drain_waiters_;

@@ -15,14 +15,21 @@ namespace aster::inline v0::detail {
 void StreamTransport::begin_tls(const TlsSetup& setup, Future<> done) {
   if (stage_ != Stage::open) throw_system_error(ECONNABORTED, "start_tls " + subject());
   if (medium_ != Medium::socket) throw TypeError("start_tls: a pipe cannot have TLS");
-  if (has_tls()) throw RuntimeError("start_tls: the connection has TLS already");
+  if (has_tls() && tls_->owns_reading()) {
+    throw RuntimeError("start_tls: a handshake is going on already");
+  }
   check_write("start_tls");
   std::string ahead = take_ahead();
+  while (has_tls() && tls_->has_ahead()) {
+    const std::string piece = tls_->take_ahead();
+    ahead += tls_->open_ahead(piece);
+  }
   if (!setup.server_side && !ahead.empty()) {
     throw SSLError("start_tls: " + std::to_string(ahead.size()) +
                    " bytes that are not of TLS were received behind what was read");
   }
-  tls_ = std::make_unique<TlsLayer>(*this, setup);
+  std::unique_ptr<TlsTunnel> tunnel = has_tls() ? tls_->into_tunnel() : nullptr;
+  tls_ = std::make_unique<TlsLayer>(*this, setup, std::move(tunnel));
   sends_at_once_ = false;
   high_ = TlsLayer::high_water;
   low_ = TlsLayer::high_water / 4;

@@ -68,9 +68,10 @@ TlsContext::TlsContext(SSLPurpose purpose)
     : context_(SSL_CTX_new(TLS_method())),
       purpose_(purpose),
       verify_(is_server() ? SSLVerify::none_i_accept_the_risk : SSLVerify::required) {
-  if (context_ == nullptr) throw_tls_error("SSLContext");
   SSL_CTX* const context = context_.get();
-  SSL_CTX_set_app_data(context, this);
+  if (context == nullptr || SSL_CTX_set_app_data(context, this) != 1) {
+    throw_tls_error("SSLContext");
+  }
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_security_level(context, std::max(2, SSL_CTX_get_security_level(context)));
   SSL_CTX_set_options(

@@ -76,12 +76,12 @@ TlsEngine::TlsEngine(const TlsSetup& setup, Output& output)
       ssl_(SSL_new(setup.context->get())),
       server_hostname_(setup.server_hostname),
       is_server_(setup.server_side) {
-  BIO* const bio = ssl_ != nullptr ? BIO_new(EngineBio::method()) : nullptr;
+  const bool has_ssl = ssl_ != nullptr && SSL_set_app_data(ssl_.get(), this) == 1;
+  BIO* const bio = has_ssl ? BIO_new(EngineBio::method()) : nullptr;
   if (bio == nullptr) throw_tls_error("TLS");
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_app_data(ssl_.get(), this);
   if (is_server_) {
     SSL_set_accept_state(ssl_.get());
   } else {

@@ -72,6 +72,8 @@ class TlsEngine final : public std::enable_shared_from_this<TlsEngine> {
   [[nodiscard]] const std::exception_ptr& error() const noexcept { return error_; }
   /// The error is that of a callback of the user's.
   [[nodiscard]] bool is_callback_error() const noexcept { return callback_failed_; }
+  /// Records go there from now on.
+  void rebind(Output& output) noexcept { output_ = &output; }
   /// Nobody takes records any more; questions are still answered.
   void detach() noexcept { output_ = nullptr; }
 

@@ -31,16 +31,32 @@ const RunnableOps TlsLayer::Deadline::ops{
     [](Runnable& node) { static_cast<Deadline&>(static_cast<Timer&>(node)).owner.expired(); },
     [](Runnable&) noexcept {}};
 
-TlsLayer::TlsLayer(StreamTransport& link, const TlsSetup& setup)
+TlsLayer::TlsLayer(StreamTransport& link, const TlsSetup& setup, std::unique_ptr<TlsTunnel> tunnel)
     : link_(link),
-      engine_(std::make_shared<TlsEngine>(setup, static_cast<TlsEngine::Output&>(*this))),
+      tunnel_(std::move(tunnel)),
+      engine_(std::make_shared<TlsEngine>(
+          setup, tunnel_ != nullptr ? static_cast<TlsEngine::Output&>(*tunnel_) : *this)),
       room_(link.scheduler().loop().service<NetService>().shared_room()),
       in_flight_(link.raw_size()),
       handshake_timeout_(setup.handshake_timeout),
       shutdown_timeout_(setup.shutdown_timeout),
-      deadline_(*this) {}
+      deadline_(*this) {
+  if (tunnel_ != nullptr) tunnel_->rebind(*this);
+}
 
-TlsLayer::~TlsLayer() { engine_->detach(); }
+TlsLayer::~TlsLayer() {
+  if (engine_ != nullptr) engine_->detach();
+}
+
+std::unique_ptr<TlsTunnel> TlsLayer::into_tunnel() {
+  while (!plain_.empty()) {
+    const std::size_t size = std::min(plain_.size(), TlsEngine::record_size);
+    if (!seal({plain_.data(), size})) break;
+    plain_.consume(size);
+  }
+  if (error() != nullptr) std::rethrow_exception(error());
+  return std::make_unique<TlsTunnel>(std::move(engine_), std::move(tunnel_), chunk_max);
+}
 
 TimePoint TlsLayer::tls_now() const noexcept { return link_.scheduler().now(); }
 
@@ -55,8 +71,8 @@ bool TlsLayer::send_sealed(std::string_view record) noexcept {
 
 /// False: the link has ended.
 bool TlsLayer::seal(std::string_view data) noexcept {
-  if (!engine_->seal(data)) {
-    link_.end(engine_->error());
+  if (!engine_->seal(data) || error() != nullptr) {
+    link_.end(error());
     return false;
   }
   if (send_error_ != 0) {
@@ -93,15 +109,35 @@ bool TlsLayer::seal_more() noexcept {
 
 // Receiving --------------------------------------------------------------------------
 
+/// Lets the engine read received bytes.
+void TlsLayer::give(std::string_view received) noexcept {
+  engine_->give(tunnel_ != nullptr ? tunnel_->open(received) : received);
+}
+
+const std::exception_ptr& TlsLayer::error() const noexcept {
+  return tunnel_ != nullptr && tunnel_->error() != nullptr ? tunnel_->error() : engine_->error();
+}
+
+/// What it goes through has come to its end.
+bool TlsLayer::is_cut_off() const noexcept {
+  return tunnel_ != nullptr && tunnel_->has_ended() && !engine_->has_ended();
+}
+
 std::string_view TlsLayer::open(std::string_view received, std::span<char> target) {
-  if (!received.empty()) engine_->give(received);
+  if (!received.empty()) give(received);
+  return open_ahead({}, target);
+}
+
+std::string_view TlsLayer::open_ahead(std::string_view ahead, std::span<char> target) {
+  if (!ahead.empty()) engine_->give(ahead);
   const std::span<char> room = target.empty() ? room_ : target;
   return {room.data(), engine_->read(room)};
 }
 
 void TlsLayer::opened() noexcept {
   link_.submit_send();
-  if (engine_->error() != nullptr) link_.end(engine_->error());
+  if (error() != nullptr) return link_.end(error());
+  if (is_cut_off()) truncated();
 }
 
 void TlsLayer::truncated() noexcept {
@@ -162,12 +198,17 @@ void TlsLayer::took(std::int64_t result) noexcept {
 void TlsLayer::begin(std::string ahead, Future<> done) {
   set_deadline(handshake_timeout_);
   done_ = std::move(done);
-  shake(ahead);
+  engine_->give(ahead);
+  shake_on();
   listen();
 }
 
 void TlsLayer::shake(std::string_view received) noexcept {
-  engine_->give(received);
+  give(received);
+  shake_on();
+}
+
+void TlsLayer::shake_on() noexcept {
   const TlsEngine::Progress progress = engine_->handshake();
   if (progress == TlsEngine::Progress::done) {
     try {
@@ -178,7 +219,11 @@ void TlsLayer::shake(std::string_view received) noexcept {
     return established();
   }
   link_.submit_send();
-  if (progress == TlsEngine::Progress::failed) link_.end(engine_->error());
+  if (progress == TlsEngine::Progress::failed || error() != nullptr) {
+    link_.end(error());
+  } else if (is_cut_off()) {
+    link_.fail_call(ECONNRESET, "TLS handshake with");
+  }
 }
 
 void TlsLayer::established() noexcept {
@@ -212,6 +257,7 @@ void TlsLayer::close() noexcept {
 void TlsLayer::flushed() noexcept {
   if (!std::exchange(said_goodbye_, true)) {
     engine_->send_close();
+    if (tunnel_ != nullptr) tunnel_->send_close();
     if (send_error_ != 0) peer_done_ = true;
     link_.submit_send();
     return;
@@ -221,11 +267,11 @@ void TlsLayer::flushed() noexcept {
 
 /// What comes while closing: nobody is to read it, but the goodbye.
 void TlsLayer::discard(std::string_view received) noexcept {
-  engine_->give(received);
+  give(received);
   while (engine_->read(room_) > 0) {
   }
   link_.submit_send();
-  if (engine_->has_ended() || engine_->error() != nullptr) peer_gone();
+  if (engine_->has_ended() || is_cut_off() || error() != nullptr) peer_gone();
 }
 
 void TlsLayer::peer_gone() noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/tls_engine.hpp"
+#include "net/tls_tunnel.hpp"
 
 #include <aster/base/buffer.hpp>
 #include <aster/task/future.hpp>
@@ -32,7 +33,8 @@ class TlsLayer final : TlsEngine::Output {
   /// K-3: the high-water mark of links with TLS.
   static constexpr std::size_t high_water = std::size_t{512} * 1024;
 
-  TlsLayer(StreamTransport& link, const TlsSetup& setup);
+  /// `tunnel` is what it goes through; null: straight to the system.
+  TlsLayer(StreamTransport& link, const TlsSetup& setup, std::unique_ptr<TlsTunnel> tunnel);
   TlsLayer(const TlsLayer&) = delete;
   TlsLayer& operator=(const TlsLayer&) = delete;
   ~TlsLayer();
@@ -57,6 +59,8 @@ class TlsLayer final : TlsEngine::Output {
   /// else (and what does not fit when called again, with nothing received) into memory
   /// that the loop's connections share. "" when that was all.
   [[nodiscard]] std::string_view open(std::string_view received, std::span<char> target = {});
+  /// The same for what `take_ahead` has given.
+  [[nodiscard]] std::string_view open_ahead(std::string_view ahead, std::span<char> target = {});
   static constexpr std::size_t chunk_max = 65536;
   /// After the last `open`: sends what the protocol answers; ends a link that has failed.
   void opened() noexcept;
@@ -69,6 +73,10 @@ class TlsLayer final : TlsEngine::Output {
   [[nodiscard]] bool has_ahead() const noexcept { return !ahead_.empty(); }
   /// Whether there is something to do before more is received.
   [[nodiscard]] bool has_more() const noexcept { return has_ahead() || has_ended(); }
+
+  /// For TLS inside of this: seals all that is written, and gives everything away. Nothing
+  /// but the destructor may follow.
+  [[nodiscard]] std::unique_ptr<TlsTunnel> into_tunnel();
 
   /// The link closes: says goodbye behind what was written, and waits for the peer's.
   void close() noexcept;
@@ -94,9 +102,13 @@ class TlsLayer final : TlsEngine::Output {
   bool send_sealed(std::string_view record) noexcept override;
   [[nodiscard]] TimePoint tls_now() const noexcept override;
   bool seal(std::string_view data) noexcept;
+  void give(std::string_view received) noexcept;
+  [[nodiscard]] const std::exception_ptr& error() const noexcept;
+  [[nodiscard]] bool is_cut_off() const noexcept;
   void listen() noexcept;
   void took(std::int64_t result) noexcept;
   void shake(std::string_view received) noexcept;
+  void shake_on() noexcept;
   void established() noexcept;
   void discard(std::string_view received) noexcept;
   void peer_gone() noexcept;
@@ -104,6 +116,7 @@ class TlsLayer final : TlsEngine::Output {
   void expired() noexcept;
 
   StreamTransport& link_;
+  std::unique_ptr<TlsTunnel> tunnel_;
   std::shared_ptr<TlsEngine> engine_;
   std::span<char> room_;  // The loop's, for decrypted bytes.
   Phase phase_ = Phase::handshake;

@@ -107,7 +107,7 @@ TEST_F(TlsContexts, ImpossibleOptionsAreValueErrors) {
 }
 
 TEST_F(TlsContexts, ACallKeepsWhatItNeedsOfAContext) {
-  const auto test = [this]() -> Coroutine<> {
+  const auto test = []() -> Coroutine<> {
     auto contexts = std::make_unique<Contexts>();
     TlsListening listening(contexts->server);
     co_await listening.start();

@@ -195,7 +195,7 @@ class ASTER_API StreamWriter {
   /// `server_hostname` is needed, and bytes that were received but not read are an
   /// SSLError: they came from who knows whom. On a server's end they belong to the
   /// handshake. A failed handshake and a cancelled call close the connection;
-  /// RuntimeError while a read waits, or with TLS already.
+  /// RuntimeError while a read waits. With TLS already there is then TLS inside TLS.
   ///
   ///     co_await writer.start_tls(ctx, {.server_hostname = "example.org"});
   [[nodiscard]] Coroutine<> start_tls(const SSLContext& context,

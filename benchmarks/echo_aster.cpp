@@ -2,14 +2,14 @@
 // Servers on aster. Prints its port, then serves until it is killed.
 //
 //   echo_aster [read_view | read_into | read | protocol | sock | udp | sink | unix PATH |
-//               file PATH | tls PEM | tls_protocol PEM]
+//               file PATH | tls PEM | tls_protocol PEM | tls_sink PEM]
 //
 // Echo on streams: read_view lends the bytes from one buffer that all connections share,
 // as the other servers do it; read_into receives into one buffer for each connection;
 // read gives every piece as a string of its own, as one would write it first. protocol
 // echoes from `data_received`, sock on plain sockets; sink (streams) reads and forgets;
-// file answers every message with the whole file. tls and tls_protocol are read_view and
-// protocol over TLS, with the certificate and the key of a file.
+// file answers every message with the whole file. tls, tls_protocol and tls_sink are
+// read_view, protocol and sink over TLS, with the certificate and the key of a file.
 #include <aster/aster.hpp>
 
 #include <cstddef>
@@ -144,11 +144,11 @@ Coroutine<aster::Server> start_server(std::string_view mode, const char* path) {
     co_return co_await std::move(starting);
   }
   if (mode == "unix") co_return co_await aster::start_unix_server(echo_views, path);
-  auto* handler = mode == "read"        ? &echo_strings
-                  : mode == "read_into" ? &echo_into
-                  : mode == "sink"      ? &swallow
-                  : mode == "file"      ? &send_file
-                                        : &echo_views;
+  auto* handler = mode == "read"           ? &echo_strings
+                  : mode == "read_into"    ? &echo_into
+                  : mode.ends_with("sink") ? &swallow
+                  : mode == "file"         ? &send_file
+                                           : &echo_views;
   co_return co_await aster::start_server(handler, "127.0.0.1", 0, {.ssl = ssl, .backlog = 1024});
 }
 

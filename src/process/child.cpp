@@ -184,12 +184,12 @@ void Child::look() noexcept {
 }
 
 void Child::finish() noexcept {
+  const StateRef<Child> self(this);  // The loop's.
   stop_watching();
   pidfd_ = OwnedFd();
   waiters_.wake_all();
   if (ChildListener* listener = std::exchange(listener_, nullptr)) listener->child_exited();
   unlink();
-  release_reference();  // The loop's.
 }
 
 Coroutine<int> Child::wait(StateRef<Child> child) {
@@ -198,7 +198,7 @@ Coroutine<int> Child::wait(StateRef<Child> child) {
 }
 
 void Child::tear_down() noexcept {
-  const auto self = StateRef<Child>::share(*this);
+  const StateRef<Child> self(this);  // The loop's.
   if (is_ours()) {
     const int result = signal(SIGKILL);
     // Without the right to kill it, waiting might be for ever.
@@ -212,7 +212,6 @@ void Child::tear_down() noexcept {
   pidfd_ = OwnedFd();
   if (ChildListener* listener = std::exchange(listener_, nullptr)) listener->loop_closed();
   unlink();
-  release_reference();  // The loop's.
 }
 
 }  // namespace aster::inline v0::detail

@@ -225,14 +225,17 @@ void StreamTransport::submit_send() noexcept {
       send_.data = sending_.data();
       send_.size = sending_.size();
       if (!backend_->submit(send_)) break;
-      if (send_.result < 0) {
-        fail_call(static_cast<int>(-send_.result), "send");
-        return;
-      }
+      if (send_.result < 0) return send_failed();
       sending_.consume(static_cast<std::size_t>(send_.result));
     }
   } while (has_tls() && stage_ <= Stage::closing && raw_size() == 0 && tls_->seal_more());
   flushed_some();
+}
+
+void StreamTransport::send_failed() noexcept {
+  // A goodbye that nobody hears is one all the same.
+  if (has_tls() && tls_->said_goodbye()) return end(nullptr);
+  fail_call(static_cast<int>(-send_.result), "send");
 }
 
 void StreamTransport::sent(Operation& operation) noexcept {
@@ -246,10 +249,7 @@ void StreamTransport::sent(Operation& operation) noexcept {
     submit_send();  // What was written since, when it no longer waits.
     return;
   }
-  if (operation.result < 0) {
-    fail_call(static_cast<int>(-operation.result), "send");
-    return;
-  }
+  if (operation.result < 0) return send_failed();
   sending_.consume(static_cast<std::size_t>(operation.result));
   submit_send();
 }

@@ -177,6 +177,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   void sent(Operation& operation) noexcept;
   void room_asked() noexcept;
   void submit_send() noexcept;
+  void send_failed() noexcept;
   /// Sends or queues a record; 0, or minus an error number (-ENOMEM: not queued).
   [[nodiscard]] std::int64_t send_raw(std::string_view record) noexcept;
   void write_sealed(std::span<const std::string_view> pieces);

@@ -123,6 +123,10 @@ bool TlsLayer::is_cut_off() const noexcept {
   return tunnel_ != nullptr && tunnel_->has_ended() && !engine_->has_ended();
 }
 
+bool TlsLayer::has_heard_goodbye() const noexcept {
+  return tunnel_ != nullptr ? tunnel_->is_over() : engine_->has_ended();
+}
+
 std::string_view TlsLayer::open(std::string_view received, std::span<char> target) {
   if (!received.empty()) give(received);
   return open_ahead({}, target);
@@ -244,7 +248,7 @@ void TlsLayer::established() noexcept {
 
 void TlsLayer::close() noexcept {
   phase_ = Phase::closing;
-  peer_done_ = engine_->has_ended();
+  peer_done_ = has_heard_goodbye();
   try {
     set_deadline(shutdown_timeout_);
   } catch (...) {  // Without a deadline it might never end.
@@ -271,7 +275,7 @@ void TlsLayer::discard(std::string_view received) noexcept {
   while (engine_->read(room_) > 0) {
   }
   link_.submit_send();
-  if (engine_->has_ended() || is_cut_off() || error() != nullptr) peer_gone();
+  if (has_heard_goodbye() || error() != nullptr) peer_gone();
 }
 
 void TlsLayer::peer_gone() noexcept {

@@ -80,6 +80,8 @@ class TlsLayer final : TlsEngine::Output {
 
   /// The link closes: says goodbye behind what was written, and waits for the peer's.
   void close() noexcept;
+  /// Whether nothing is to be sent any more but the goodbye.
+  [[nodiscard]] bool said_goodbye() const noexcept { return said_goodbye_; }
   /// All that was written is with the system, while closing.
   void flushed() noexcept;
   /// It is over.
@@ -105,6 +107,7 @@ class TlsLayer final : TlsEngine::Output {
   void give(std::string_view received) noexcept;
   [[nodiscard]] const std::exception_ptr& error() const noexcept;
   [[nodiscard]] bool is_cut_off() const noexcept;
+  [[nodiscard]] bool has_heard_goodbye() const noexcept;
   void listen() noexcept;
   void took(std::int64_t result) noexcept;
   void shake(std::string_view received) noexcept;

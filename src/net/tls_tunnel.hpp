@@ -27,6 +27,10 @@ class TlsTunnel final : public TlsEngine::Output {
   void send_close() noexcept;
   /// Whether nothing more can come through.
   [[nodiscard]] bool has_ended() const noexcept;
+  /// Whether the peer has said all its goodbyes, the outermost last.
+  [[nodiscard]] bool is_over() const noexcept {
+    return outside_ != nullptr ? outside_->is_over() : engine_->has_ended();
+  }
   /// Null unless it has failed.
   [[nodiscard]] const std::exception_ptr& error() const noexcept;
 

@@ -214,16 +214,18 @@ TEST(ProcessPoolExecutor, ErrorsComeBackAsWhatTheyWere) {  // CF-16
 
 TEST(ProcessPoolExecutor, ErrorsOfOtherTypesAreNamed) {  // CF-16
   ProcessPoolExecutor procs{{.max_workers = 1}};
+  auto sold_out = procs.submit(throw_it<SoldOut>, "no tea");
+  auto number = procs.submit([] { throw 42; });
 
   try {
-    (void)procs.submit(throw_it<SoldOut>, "no tea").result();
+    (void)sold_out.result();
     ADD_FAILURE();
   } catch (const RemoteError& e) {
     EXPECT_THAT(std::string(e.type_name()), HasSubstr("SoldOut"));
     EXPECT_THAT(e.what(), HasSubstr("SoldOut: no tea"));
   }
   try {
-    procs.submit([] { throw 42; }).result();
+    number.result();
     ADD_FAILURE();
   } catch (const RemoteError& e) {
     EXPECT_EQ(e.type_name(), "int");
@@ -263,8 +265,9 @@ TEST(ProcessPoolExecutor, AWorkerThatDiesFailsItsJobOnlyAndIsNamed) {  // CF-17
               "worker process " + std::to_string(pid) + " was killed by signal 9 (Killed)");
   }
   EXPECT_EQ(next.result(), 9);
+  auto left = procs.submit(end_with, 3);
   try {
-    (void)procs.submit(end_with, 3).result();
+    (void)left.result();
     ADD_FAILURE();
   } catch (const BrokenProcessPool& e) {
     EXPECT_EQ(e.returncode(), 3);
@@ -305,9 +308,10 @@ TEST(ProcessPoolExecutor, AnInitializerThatFailsBreaksThePool) {  // CF-13, CF-1
 
 TEST(ProcessPoolExecutor, AWorkerThatDiesAtItsStartIsTriedAgainAFewTimes) {  // CF-17
   ProcessPoolExecutor procs{{.max_workers = 1}, [] { std::_Exit(7); }};
+  auto pending = procs.submit(square, 1);
 
   try {
-    (void)procs.submit(square, 1).result();
+    (void)pending.result();
     ADD_FAILURE();
   } catch (const BrokenProcessPool& e) {
     EXPECT_THAT(e.what(), HasSubstr("exited with status 7"));

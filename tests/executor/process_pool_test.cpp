@@ -202,9 +202,10 @@ TEST(ProcessPoolExecutor, ErrorsComeBackAsWhatTheyWere) {  // CF-16
                std::bad_alloc);
   EXPECT_THROW((void)procs.submit([]() -> int { throw CancelledError("why"); }).result(),
                CancelledError);
+  auto full =
+      procs.submit([] { throw std::system_error(ENOSPC, std::system_category(), "write /x"); });
   try {
-    procs.submit([] { throw std::system_error(ENOSPC, std::system_category(), "write /x"); })
-        .result();
+    full.result();
     ADD_FAILURE();
   } catch (const std::system_error& e) {
     EXPECT_EQ(e.code(), std::errc::no_space_on_device);

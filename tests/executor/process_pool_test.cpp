@@ -202,9 +202,10 @@ TEST(ProcessPoolExecutor, ErrorsComeBackAsWhatTheyWere) {  // CF-16
                std::bad_alloc);
   EXPECT_THROW((void)procs.submit([]() -> int { throw CancelledError("why"); }).result(),
                CancelledError);
+  auto full =
+      procs.submit([] { throw std::system_error(ENOSPC, std::system_category(), "write /x"); });
   try {
-    procs.submit([] { throw std::system_error(ENOSPC, std::system_category(), "write /x"); })
-        .result();
+    full.result();
     ADD_FAILURE();
   } catch (const std::system_error& e) {
     EXPECT_EQ(e.code(), std::errc::no_space_on_device);
@@ -214,16 +215,18 @@ TEST(ProcessPoolExecutor, ErrorsComeBackAsWhatTheyWere) {  // CF-16
 
 TEST(ProcessPoolExecutor, ErrorsOfOtherTypesAreNamed) {  // CF-16
   ProcessPoolExecutor procs{{.max_workers = 1}};
+  auto sold_out = procs.submit(throw_it<SoldOut>, "no tea");
+  auto number = procs.submit([] { throw 42; });
 
   try {
-    (void)procs.submit(throw_it<SoldOut>, "no tea").result();
+    (void)sold_out.result();
     ADD_FAILURE();
   } catch (const RemoteError& e) {
     EXPECT_THAT(std::string(e.type_name()), HasSubstr("SoldOut"));
     EXPECT_THAT(e.what(), HasSubstr("SoldOut: no tea"));
   }
   try {
-    procs.submit([] { throw 42; }).result();
+    number.result();
     ADD_FAILURE();
   } catch (const RemoteError& e) {
     EXPECT_EQ(e.type_name(), "int");
@@ -263,8 +266,9 @@ TEST(ProcessPoolExecutor, AWorkerThatDiesFailsItsJobOnlyAndIsNamed) {  // CF-17
               "worker process " + std::to_string(pid) + " was killed by signal 9 (Killed)");
   }
   EXPECT_EQ(next.result(), 9);
+  auto left = procs.submit(end_with, 3);
   try {
-    (void)procs.submit(end_with, 3).result();
+    (void)left.result();
     ADD_FAILURE();
   } catch (const BrokenProcessPool& e) {
     EXPECT_EQ(e.returncode(), 3);
@@ -305,9 +309,10 @@ TEST(ProcessPoolExecutor, AnInitializerThatFailsBreaksThePool) {  // CF-13, CF-1
 
 TEST(ProcessPoolExecutor, AWorkerThatDiesAtItsStartIsTriedAgainAFewTimes) {  // CF-17
   ProcessPoolExecutor procs{{.max_workers = 1}, [] { std::_Exit(7); }};
+  auto pending = procs.submit(square, 1);
 
   try {
-    (void)procs.submit(square, 1).result();
+    (void)pending.result();
     ADD_FAILURE();
   } catch (const BrokenProcessPool& e) {
     EXPECT_THAT(e.what(), HasSubstr("exited with status 7"));

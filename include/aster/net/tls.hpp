@@ -215,7 +215,8 @@ class ASTER_API SSLContext {
   /// Is told the name that a client asks for ("" for none) before the server's certificate
   /// is chosen; gives the context whose certificate, ALPN list and demands hold, or null
   /// for this one. What it throws ends the handshake and goes to the exception handler.
-  /// It is called from inside the loop: it must not wait.
+  /// It is called from inside the loop: it must not wait. Where loops of several threads
+  /// serve with the context, it may be called in all of them at once.
   void set_sni_callback(SniCallback callback);
 
   /// Whether a server hands out tickets by which clients come back; at first it does.

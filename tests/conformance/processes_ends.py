@@ -76,7 +76,7 @@ async def ord_43_pipe_outlives(s):
 @network
 async def ord_43_pipe_first(s):
     transport, protocol = await started(
-        s, "exec >&-; sleep 60; true", stdin=DEVNULL, stderr=None)
+        s, "exec >&-; exec sleep 60", stdin=DEVNULL, stderr=None)
     await protocol.pipe_lost
     transport.kill()
     await protocol.lost

@@ -145,7 +145,7 @@ TEST_P(Processes, APipeThatOutlivesTheProcessHoldsTheEndBack) {
 TEST_P(Processes, APipeMayEndFirst) {
   auto main = [this]() -> Coroutine<> {
     SubprocessOptions options{.stdin_ = DEVNULL, .stderr_ = std::nullopt};
-    auto starting = started("exec >&-; sleep 60; true", options);
+    auto starting = started("exec >&-; exec sleep 60", options);
     Link link = co_await std::move(starting);
     co_await link.protocol().pipe_lost;
     link.transport().kill();

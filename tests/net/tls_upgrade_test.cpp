@@ -20,7 +20,7 @@ Coroutine<> serve_upgrade(Connection& server, const SSLContext& context) {
   co_await server.writer.start_tls(context);
 }
 
-// ST-19, VER-5
+// ST-19, VER-1, VER-5
 TEST_P(TlsStreamUpgrade, ReaderAndWriterStayWhatTheyAre) {
   const auto test = [&]() -> Coroutine<> {
     Pair pair = co_await connected_pair();

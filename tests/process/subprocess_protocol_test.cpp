@@ -100,7 +100,7 @@ TEST_P(SubprocessProtocols, ThePipesMayEndBeforeTheProcess) {
   auto body = []() -> Coroutine<> {
     SubprocessOptions options{.stdin_ = DEVNULL, .stderr_ = DEVNULL};
     auto starting =
-        get_running_loop().subprocess_shell(noting(), "exec >&-; sleep 60; true", options);
+        get_running_loop().subprocess_shell(noting(), "exec >&-; exec sleep 60", options);
     auto link = co_await std::move(starting);
     Noting& protocol = link.protocol();
     for (int i = 0; i < 1000 && protocol.log != "made pipe1 "; ++i) co_await sleep(1ms);

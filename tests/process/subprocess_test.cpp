@@ -338,7 +338,7 @@ TEST_P(Subprocess, AChildThatSomebodyElseReapsGives255) {
     co_return code;
   };
 
-  EXPECT_EQ(run(body()), 255);  // SP-13, K-18
+  EXPECT_EQ(run(body()), 255);  // SP-13, K-18, VER-3
   EXPECT_TRUE(logged.contains("was reaped by somebody else"));
 }
 

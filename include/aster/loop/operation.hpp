@@ -104,6 +104,7 @@ class Operation {
 
   char* data = nullptr;  ///< `send` only reads it.
   std::size_t size = 0;  ///< Bytes at `data`; with lent buffers the most wanted.
+  /// An operation has one or the other.
   union {
     void* peer = nullptr;  ///< `accept`, `recv_from`: room for a sockaddr, or null.
     const void* address;   ///< `connect`, `send_to`: a sockaddr, the submitter's.

@@ -266,7 +266,9 @@ int TlsContext::ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP
       EVP_MAC_CTX_set_params(mac, parameters) == 1 &&
       EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), nullptr, key.cipher.data(), iv, is_new) == 1;
   OPENSSL_cleanse(&key, sizeof key);
-  return is_set ? answer : -1;
+  if (!is_set) return -1;
+  // With TLS 1.3 a ticket is used once: the client gets another.
+  return is_new == 0 && SSL_version(ssl) >= TLS1_3_VERSION ? 2 : answer;
 }
 
 // The key log -----------------------------------------------------------------------

@@ -95,6 +95,40 @@ TEST_P(TlsSessions, ServersMayGoWithoutTickets) {
   net.run(test());
 }
 
+// A ticket of TLS 1.3 is for one use, so whoever came back with one needs another.
+TEST(TlsChanges, EachResumedConnectionHandsOutANewTicket) {
+  Net net;
+  const auto test = []() -> Coroutine<> {
+    const SSLContext server = server_context();
+    TlsListening listening(server);
+    co_await listening.start();
+    SSL_SESSION* session = nullptr;
+    for (int i = 0; i < 4; ++i) {
+      auto connecting = open_connection("127.0.0.1", listening.port());
+      Connection plain = co_await std::move(connecting);
+      OpenSslPeer::Options options;
+      options.is_server = false;
+      options.version = TLS1_3_VERSION;
+      PeerLink client(std::move(plain), options);
+      if (session != nullptr) SSL_set_session(client.peer().ssl(), session);
+      EXPECT_TRUE(co_await client.established());
+      Connection served = co_await listening.accept();
+      served.writer.write("x");
+      EXPECT_TRUE(co_await client.until([&] { return client.peer().received() == "x"; }));
+      EXPECT_EQ(SSL_session_reused(client.peer().ssl()), i > 0 ? 1 : 0);
+      SSL_SESSION* const next = SSL_get1_session(client.peer().ssl());
+      EXPECT_NE(next, session);
+      SSL_SESSION_free(std::exchange(session, next));
+      client.send(client.peer().shutdown());  // Else OpenSSL spoils the session.
+      served.writer.abort();
+      client.writer().abort();
+    }
+    SSL_SESSION_free(session);
+    listening.server().close();
+  };
+  net.run(test());
+}
+
 // TLS-11
 TEST(TlsChanges, NewKeysAreAnsweredWhereverTheyComeFrom) {
   Net net;

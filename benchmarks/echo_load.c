@@ -27,17 +27,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum {
-  STAMP_SIZE = 8,  // Every message begins with its number.
-  SIZE_MAX_ = 1 << 22,
-  CONNECTIONS_MAX = 10000,
-  EVENT_MAX = 512,
-};
-static const double seconds_max = 60;
-static const double warm_up_seconds = 0.1;
+enum { SIZE_MAX_ = 1 << 22 };
 
 enum mode { MODE_ECHO, MODE_UDP, MODE_CHURN, MODE_RESET, MODE_SINK, MODE_FILE };
-static const char* const mode_names[] = {"echo", "udp", "churn", "reset", "sink", "file"};
+static const char* const mode_names[] = {"echo", "udp", "churn", "reset", "sink", "file", NULL};
 
 struct connection {
   int fd;
@@ -50,17 +43,10 @@ struct connection {
 };
 
 static struct {
-  int port;
   const char* path;
   enum mode mode;
-  int connections;
-  size_t size;
-  double seconds;
-  uint64_t requests;
-  int server;
-  int cpu;
   bool sleeps;
-} options = {.connections = 1, .size = 64, .seconds = 1, .requests = UINT64_MAX, .cpu = -1};
+} options;
 
 static int epoll;
 static char* message;  // What every connection sends, but for the stamp.
@@ -77,7 +63,7 @@ static void wait_to_write(struct connection* connection, bool wait) {
 }
 
 static void send_more(struct connection* connection) {
-  const size_t size = options.mode == MODE_FILE ? STAMP_SIZE : options.size;
+  const size_t size = options.mode == MODE_FILE ? STAMP_SIZE : load.size;
   memcpy(message, &connection->number, STAMP_SIZE);
   while (connection->sent < size) {
     const ssize_t sent =
@@ -103,7 +89,7 @@ static void send_next(struct connection* connection, uint64_t time) {
 
 // True when the message is back whole.
 static bool receive(struct connection* connection) {
-  const size_t missing = options.size - connection->received;
+  const size_t missing = load.size - connection->received;
   // One byte more than is due, to notice a server that says too much.
   const ssize_t received = recv(connection->fd, incoming, missing + 1, 0);
   if (received < 0 && errno == EAGAIN) return false;
@@ -117,7 +103,7 @@ static bool receive(struct connection* connection) {
     exit(1);
   }
   connection->received += (size_t)received;
-  if (connection->received < options.size) return false;
+  if (connection->received < load.size) return false;
   if (options.mode != MODE_CHURN) return true;
   connection->ends = true;
   if (shutdown(connection->fd, SHUT_WR) < 0) fail("shutdown");
@@ -126,7 +112,7 @@ static bool receive(struct connection* connection) {
 
 static void connect_to_server(int fd) {
   struct sockaddr_in inet = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)options.port),
+                             .sin_port = htons((uint16_t)load.port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct sockaddr_un local = {.sun_family = AF_UNIX};
   const struct sockaddr* address = (struct sockaddr*)&inet;
@@ -164,7 +150,7 @@ static void open_connection(struct connection* connection) {
 // What has happened to a connection; true when that ended a request.
 static bool progress(struct connection* connection, uint32_t events) {
   if ((events & EPOLLOUT) != 0) send_more(connection);
-  if (options.mode == MODE_SINK) return connection->sent == options.size;
+  if (options.mode == MODE_SINK) return connection->sent == load.size;
   return (events & ~(uint32_t)EPOLLOUT) != 0 && receive(connection);
 }
 
@@ -179,108 +165,49 @@ static void begin_next(struct connection* connection, uint64_t time) {
 
 static void run(struct connection* connections) {
   struct epoll_event events[EVENT_MAX];
-  const uint64_t begin = now();
-  // A run bounded by requests counts them all: it is no measurement of time.
-  const bool warms_up = options.requests == UINT64_MAX;
-  const uint64_t warm = begin + (warms_up ? (uint64_t)(warm_up_seconds * 1e9) : 0);
-  const uint64_t end = warm + (uint64_t)(options.seconds * 1e9);
-  bool measuring = false;
-  uint64_t since = begin, cpu = 0, done = 0, started = 0;
-  for (int i = 0; i < options.connections && started < options.requests; ++i, ++started) {
+  uint64_t started = 0;
+  bool restarted = false;
+  begin_measurement();
+  for (int i = 0; i < load.connections && started < load.requests; ++i, ++started) {
     send_next(&connections[i], now());
   }
-  for (;;) {
+  while (goes_on(&restarted) && measured.done < load.requests) {
     const int count = epoll_wait(epoll, events, EVENT_MAX, options.sleeps ? 100 : 0);
     if (count < 0 && errno != EINTR) fail("epoll_wait");
-    uint64_t time = now();
-    if (!measuring && time >= warm) {
-      measuring = true;
-      done = 0;
-      memset(histogram, 0, sizeof histogram);
-      cpu = server_cpu(options.server);
-      since = time = now();
-    }
-    if (time >= end || done >= options.requests) break;
     for (int i = 0; i < count; ++i) {
       struct connection* connection = events[i].data.ptr;
       if (!progress(connection, events[i].events)) continue;
-      time = now();
-      ++histogram[place_of(time - connection->start)];
-      ++done;
-      if (started < options.requests) {
+      const uint64_t time = now();
+      count_request(connection->start, time);
+      if (started < load.requests) {
         ++started;
         begin_next(connection, time);
       }
     }
   }
-  const double elapsed = (double)(now() - since) / 1e9;
-  const double requests = done > 0 ? (double)done : 1;
-  printf(
-      "{\"mode\": \"%s\", \"connections\": %d, \"size\": %zu, \"requests\": %llu, "
-      "\"requests_per_second\": %.0f, "
-      "\"p50_us\": %.1f, \"p99_us\": %.1f, \"server_cpu_ns\": %.1f}\n",
-      mode_names[options.mode], options.connections, options.size, (unsigned long long)done,
-      (double)done / elapsed, quantile_us(done, 0.5), quantile_us(done, 0.99),
-      (double)(server_cpu(options.server) - cpu) / requests);
-}
-
-static enum mode mode_of(const char* name) {
-  for (unsigned i = 0; i < sizeof mode_names / sizeof *mode_names; ++i) {
-    if (strcmp(mode_names[i], name) == 0) return (enum mode)i;
-  }
-  fprintf(stderr, "echo_load: no such mode: %s\n", name);
-  exit(2);
+  print_measured(mode_names[options.mode]);
 }
 
 int main(int argc, char** argv) {
   int option;
-  while ((option = getopt(argc, argv, "P:x:m:c:s:d:n:p:C:S")) != -1) {
-    switch (option) {
-      case 'x':
-        options.path = optarg;
-        break;
-      case 'm':
-        options.mode = mode_of(optarg);
-        break;
-      case 'P':
-        options.port = atoi(optarg);
-        break;
-      case 'c':
-        options.connections = atoi(optarg);
-        break;
-      case 's':
-        options.size = (size_t)atol(optarg);
-        break;
-      case 'd':
-        options.seconds = atof(optarg);
-        break;
-      case 'n':
-        options.requests = strtoull(optarg, NULL, 10);
-        break;
-      case 'p':
-        options.server = atoi(optarg);
-        break;
-      case 'C':
-        options.cpu = atoi(optarg);
-        break;
-      case 'S':
-        options.sleeps = true;
-        break;
-      default:
-        return 2;
+  while ((option = getopt(argc, argv, LOAD_OPTIONS "x:m:S")) != -1) {
+    if (option == 'x') {
+      options.path = optarg;
+    } else if (option == 'm') {
+      options.mode = (enum mode)mode_of(optarg, mode_names);
+    } else if (option == 'S') {
+      options.sleeps = true;
+    } else if (!take_option(option, optarg)) {
+      return 2;
     }
   }
-  if (options.connections < 1 || options.connections > CONNECTIONS_MAX ||
-      options.size < STAMP_SIZE || options.size > SIZE_MAX_ || options.seconds > seconds_max) {
-    fprintf(stderr, "echo_load: an option is out of range\n");
-    return 2;
-  }
-  pin_to(options.cpu);
-  message = make_message(options.size, 0);
-  incoming = malloc(options.size + 1);
-  struct connection* connections = calloc((size_t)options.connections, sizeof *connections);
+  check_options(SIZE_MAX_);
+  pin_to(load.cpu);
+  message = make_message(load.size, 0);
+  incoming = malloc(load.size + 1);
+  struct connection* connections = calloc((size_t)load.connections, sizeof *connections);
   if (incoming == NULL || connections == NULL) fail("malloc");
   epoll = epoll_create1(EPOLL_CLOEXEC);
-  for (int i = 0; i < options.connections; ++i) open_connection(&connections[i]);
+  for (int i = 0; i < load.connections; ++i) open_connection(&connections[i]);
   run(connections);
 }

@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 static void fail(const char* what) {
   fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
@@ -93,4 +95,120 @@ static char* make_message(size_t size, size_t room) {
   if (made == NULL) fail("malloc");
   for (size_t i = 0; i < size; ++i) made[i] = (char)(i * 31 + i / 251);
   return made;
+}
+
+// Options that all have: -P port, -c connections, -s size, -d seconds, -n requests,
+// -p server, -C cpu ------------------------------------------------------------------------
+
+#define LOAD_OPTIONS "P:c:s:d:n:p:C:"
+enum { STAMP_SIZE = 8, CONNECTIONS_MAX = 10000, EVENT_MAX = 512 };
+
+static struct {
+  int port;
+  int connections;
+  size_t size;
+  double seconds;
+  uint64_t requests;
+  int server;
+  int cpu;
+} load = {.connections = 1, .size = 64, .seconds = 1, .requests = UINT64_MAX, .cpu = -1};
+
+// False: it is not one of those.
+static bool take_option(int option, const char* value) {
+  switch (option) {
+    case 'P':
+      load.port = atoi(value);
+      return true;
+    case 'c':
+      load.connections = atoi(value);
+      return true;
+    case 's':
+      load.size = (size_t)atol(value);
+      return true;
+    case 'd':
+      load.seconds = atof(value);
+      return true;
+    case 'n':
+      load.requests = strtoull(value, NULL, 10);
+      return true;
+    case 'p':
+      load.server = atoi(value);
+      return true;
+    case 'C':
+      load.cpu = atoi(value);
+      return true;
+    default:
+      return false;
+  }
+}
+
+static void check_options(size_t size_max) {
+  static const double seconds_max = 60;
+  if (load.connections >= 1 && load.connections <= CONNECTIONS_MAX && load.size >= STAMP_SIZE &&
+      load.size <= size_max && load.seconds <= seconds_max) {
+    return;
+  }
+  fprintf(stderr, "load: an option is out of range\n");
+  exit(2);
+}
+
+// The place of a name in a list that ends with NULL.
+static int mode_of(const char* name, const char* const* names) {
+  for (int i = 0; names[i] != NULL; ++i) {
+    if (strcmp(names[i], name) == 0) return i;
+  }
+  fprintf(stderr, "load: no such mode: %s\n", name);
+  exit(2);
+}
+
+// The measurement --------------------------------------------------------------------------
+
+static struct {
+  uint64_t warm;
+  uint64_t end;
+  bool is_running;
+  uint64_t since;
+  uint64_t cpu;
+  uint64_t done;  // Requests.
+} measured;
+
+static void begin_measurement(void) {
+  static const double warm_up_seconds = 0.1;
+  const uint64_t begin = now();
+  // A run bounded by requests counts them all: it is no measurement of time.
+  const bool warms_up = load.requests == UINT64_MAX;
+  measured.warm = begin + (warms_up ? (uint64_t)(warm_up_seconds * 1e9) : 0);
+  measured.end = measured.warm + (uint64_t)(load.seconds * 1e9);
+  measured.since = begin;
+}
+
+// To be called often. False: the time is over. `*restarted`: counting begins anew.
+static bool goes_on(bool* restarted) {
+  const uint64_t time = now();
+  *restarted = !measured.is_running && time >= measured.warm;
+  if (*restarted) {
+    measured.is_running = true;
+    measured.done = 0;
+    memset(histogram, 0, sizeof histogram);
+    measured.cpu = server_cpu(load.server);
+    measured.since = now();
+  }
+  return time < measured.end;
+}
+
+static void count_request(uint64_t start, uint64_t time) {
+  ++histogram[place_of(time - start)];
+  ++measured.done;
+}
+
+static void print_measured(const char* mode) {
+  const double elapsed = (double)(now() - measured.since) / 1e9;
+  const double requests = measured.done > 0 ? (double)measured.done : 1;
+  printf(
+      "{\"mode\": \"%s\", \"connections\": %d, \"size\": %zu, \"requests\": %llu, "
+      "\"requests_per_second\": %.0f, "
+      "\"p50_us\": %.1f, \"p99_us\": %.1f, \"server_cpu_ns\": %.1f}\n",
+      mode, load.connections, load.size, (unsigned long long)measured.done,
+      (double)measured.done / elapsed, quantile_us(measured.done, 0.5),
+      quantile_us(measured.done, 0.99), (double)(server_cpu(load.server) - measured.cpu) / requests);
 }

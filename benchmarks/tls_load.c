@@ -24,12 +24,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { STAMP_SIZE = 8, SIZE_MAX_ = 1 << 20, CONNECTIONS_MAX = 10000, EVENT_MAX = 512 };
-static const double seconds_max = 60;
-static const double warm_up_seconds = 0.1;
-
+enum { SIZE_MAX_ = 1 << 20 };
 enum mode { MODE_ECHO, MODE_SINK, MODE_FULL, MODE_RESUMED };
-static const char* const mode_names[] = {"echo", "sink", "full", "resumed"};
+static const char* const mode_names[] = {"echo", "sink", "full", "resumed", NULL};
 
 struct connection {
   int fd;
@@ -40,17 +37,7 @@ struct connection {
   uint64_t start;
 };
 
-static struct {
-  int port;
-  enum mode mode;
-  int connections;
-  size_t size;
-  double seconds;
-  uint64_t requests;
-  int server;
-  int cpu;
-} options = {.connections = 1, .size = 1024, .seconds = 1, .requests = UINT64_MAX, .cpu = -1};
-
+static enum mode mode;
 static int epoll;
 static char* message;
 static char* incoming;
@@ -64,7 +51,7 @@ static void fail_tls(const char* what) {
 }
 
 static bool is_short_lived(void) {
-  return options.mode == MODE_FULL || options.mode == MODE_RESUMED;
+  return mode == MODE_FULL || mode == MODE_RESUMED;
 }
 
 static int keep_session(SSL* ssl, SSL_SESSION* made) {
@@ -78,7 +65,7 @@ static void open_connection(struct connection* connection, uint64_t time) {
   const int on = 1;
   const struct linger reset = {.l_onoff = 1, .l_linger = 0};
   const struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_port = htons((uint16_t)options.port),
+                                      .sin_port = htons((uint16_t)load.port),
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (connection->fd < 0) fail("socket");
@@ -95,7 +82,7 @@ static void open_connection(struct connection* connection, uint64_t time) {
   if (connection->ssl == NULL || SSL_set_fd(connection->ssl, connection->fd) != 1) {
     fail_tls("SSL_new");
   }
-  if (options.mode == MODE_RESUMED && session != NULL) SSL_set_session(connection->ssl, session);
+  if (mode == MODE_RESUMED && session != NULL) SSL_set_session(connection->ssl, session);
   SSL_set_connect_state(connection->ssl);
   connection->sent = connection->received = 0;
   connection->start = time;
@@ -114,18 +101,18 @@ static bool must_wait(const struct connection* connection, int result, const cha
 static bool progress(struct connection* connection) {
   ERR_clear_error();
   memcpy(message, &connection->number, STAMP_SIZE);
-  while (connection->sent < options.size) {  // The handshake is its first write's.
+  while (connection->sent < load.size) {  // The handshake is its first write's.
     const int sent = SSL_write(connection->ssl, message + connection->sent,
-                               (int)(options.size - connection->sent));
+                               (int)(load.size - connection->sent));
     if (sent <= 0 && must_wait(connection, sent, "SSL_write")) return false;
     connection->sent += (size_t)sent;
   }
-  if (options.mode == MODE_SINK) return true;
-  while (connection->received < options.size) {
-    const int received = SSL_read(connection->ssl, incoming, (int)options.size);
+  if (mode == MODE_SINK) return true;
+  while (connection->received < load.size) {
+    const int received = SSL_read(connection->ssl, incoming, (int)load.size);
     if (received <= 0 && must_wait(connection, received, "SSL_read")) return false;
     memcpy(message, &connection->number, STAMP_SIZE);
-    if (connection->received + (size_t)received > options.size ||
+    if (connection->received + (size_t)received > load.size ||
         memcmp(incoming, message + connection->received, (size_t)received) != 0) {
       fprintf(stderr, "tls_load: what came back is not what was sent\n");
       exit(1);
@@ -138,7 +125,7 @@ static bool progress(struct connection* connection) {
 // The end of a short-lived connection: ours is said, the server's is waited for.
 static bool end(struct connection* connection) {
   if ((SSL_get_shutdown(connection->ssl) & SSL_SENT_SHUTDOWN) == 0) SSL_shutdown(connection->ssl);
-  const int received = SSL_read(connection->ssl, incoming, (int)options.size);
+  const int received = SSL_read(connection->ssl, incoming, (int)load.size);
   const int error = SSL_get_error(connection->ssl, received);
   if (error == SSL_ERROR_WANT_READ) return false;
   if (error != SSL_ERROR_ZERO_RETURN) fail_tls("the server's end");
@@ -159,111 +146,55 @@ static void begin_next(struct connection* connection, uint64_t time) {
 }
 
 // Requests are done one after the other as long as that needs no waiting.
-static uint64_t serve(struct connection* connection, uint64_t* left) {
-  uint64_t done = 0;
+static void serve(struct connection* connection, uint64_t* left) {
   for (int i = 0; i < 16 && *left > 0; ++i) {
     if (!progress(connection) || (is_short_lived() && !end(connection))) break;
     const uint64_t time = now();
-    ++histogram[place_of(time - connection->start)];
-    ++done;
+    count_request(connection->start, time);
     --*left;
     begin_next(connection, time);
   }
-  return done;
 }
 
 static void run(struct connection* connections) {
   struct epoll_event events[EVENT_MAX];
-  const uint64_t begin = now();
-  const bool warms_up = options.requests == UINT64_MAX;
-  const uint64_t warm = begin + (warms_up ? (uint64_t)(warm_up_seconds * 1e9) : 0);
-  const uint64_t finish = warm + (uint64_t)(options.seconds * 1e9);
-  bool measuring = false;
-  uint64_t since = begin, cpu = 0, done = 0, left = options.requests;
-  while (left > 0) {
-    const uint64_t time = now();
-    if (!measuring && time >= warm) {
-      measuring = true;
-      done = resumed = 0;
-      memset(histogram, 0, sizeof histogram);
-      cpu = server_cpu(options.server);
-      since = now();
-    }
-    if (time >= finish) break;
-    if (options.mode == MODE_SINK) {  // An edge may have been used up by the 16 of a turn.
-      for (int i = 0; i < options.connections; ++i) done += serve(&connections[i], &left);
+  uint64_t left = load.requests;
+  bool restarted = false;
+  begin_measurement();
+  while (goes_on(&restarted) && left > 0) {
+    if (restarted) resumed = 0;
+    if (mode == MODE_SINK) {  // An edge may have been used up by the 16 of a turn.
+      for (int i = 0; i < load.connections; ++i) serve(&connections[i], &left);
       continue;
     }
     const int count = epoll_wait(epoll, events, EVENT_MAX, 0);
     if (count < 0 && errno != EINTR) fail("epoll_wait");
-    for (int i = 0; i < count; ++i) done += serve(events[i].data.ptr, &left);
+    for (int i = 0; i < count; ++i) serve(events[i].data.ptr, &left);
   }
-  const double elapsed = (double)(now() - since) / 1e9;
   // A server now and then asks for a full handshake of its own accord.
-  if (options.mode == MODE_RESUMED && resumed < done / 10 * 9) {
+  if (mode == MODE_RESUMED && resumed < measured.done / 10 * 9) {
     fprintf(stderr, "tls_load: only %llu of %llu sessions were resumed\n",
-            (unsigned long long)resumed, (unsigned long long)done);
+            (unsigned long long)resumed, (unsigned long long)measured.done);
     exit(1);
   }
-  const double requests = done > 0 ? (double)done : 1;
-  printf(
-      "{\"mode\": \"%s\", \"connections\": %d, \"size\": %zu, \"requests\": %llu, "
-      "\"requests_per_second\": %.0f, "
-      "\"p50_us\": %.1f, \"p99_us\": %.1f, \"server_cpu_ns\": %.1f}\n",
-      mode_names[options.mode], options.connections, options.size, (unsigned long long)done,
-      (double)done / elapsed, quantile_us(done, 0.5), quantile_us(done, 0.99),
-      (double)(server_cpu(options.server) - cpu) / requests);
-}
-
-static enum mode mode_of(const char* name) {
-  for (unsigned i = 0; i < sizeof mode_names / sizeof *mode_names; ++i) {
-    if (strcmp(mode_names[i], name) == 0) return (enum mode)i;
-  }
-  fprintf(stderr, "tls_load: no such mode: %s\n", name);
-  exit(2);
+  print_measured(mode_names[mode]);
 }
 
 int main(int argc, char** argv) {
   int option;
-  while ((option = getopt(argc, argv, "P:m:c:s:d:n:p:C:")) != -1) {
-    switch (option) {
-      case 'P':
-        options.port = atoi(optarg);
-        break;
-      case 'm':
-        options.mode = mode_of(optarg);
-        break;
-      case 'c':
-        options.connections = atoi(optarg);
-        break;
-      case 's':
-        options.size = (size_t)atol(optarg);
-        break;
-      case 'd':
-        options.seconds = atof(optarg);
-        break;
-      case 'n':
-        options.requests = strtoull(optarg, NULL, 10);
-        break;
-      case 'p':
-        options.server = atoi(optarg);
-        break;
-      case 'C':
-        options.cpu = atoi(optarg);
-        break;
-      default:
-        return 2;
+  load.size = 1024;
+  while ((option = getopt(argc, argv, LOAD_OPTIONS "m:")) != -1) {
+    if (option == 'm') {
+      mode = (enum mode)mode_of(optarg, mode_names);
+    } else if (!take_option(option, optarg)) {
+      return 2;
     }
   }
-  if (options.connections < 1 || options.connections > CONNECTIONS_MAX ||
-      options.size < STAMP_SIZE || options.size > SIZE_MAX_ || options.seconds > seconds_max) {
-    fprintf(stderr, "tls_load: an option is out of range\n");
-    return 2;
-  }
-  pin_to(options.cpu);
-  message = make_message(options.size, 0);
-  incoming = malloc(options.size);
-  struct connection* connections = calloc((size_t)options.connections, sizeof *connections);
+  check_options(SIZE_MAX_);
+  pin_to(load.cpu);
+  message = make_message(load.size, 0);
+  incoming = malloc(load.size);
+  struct connection* connections = calloc((size_t)load.connections, sizeof *connections);
   context = SSL_CTX_new(TLS_client_method());
   if (incoming == NULL || connections == NULL || context == NULL) fail("malloc");
   SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
@@ -272,6 +203,6 @@ int main(int argc, char** argv) {
                                  SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
   SSL_CTX_sess_set_new_cb(context, &keep_session);
   epoll = epoll_create1(EPOLL_CLOEXEC);
-  for (int i = 0; i < options.connections; ++i) open_connection(&connections[i], now());
+  for (int i = 0; i < load.connections; ++i) open_connection(&connections[i], now());
   run(connections);
 }

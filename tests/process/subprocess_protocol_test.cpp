@@ -263,7 +263,7 @@ TEST_P(SubprocessProtocols, ClosingTheLoopEndsThemWithoutACall) {
   TransportRef<SubprocessTransport> transport;
   auto body = [&]() -> Coroutine<> {
     auto make = [&] { return kept = std::make_shared<Noting>(); };
-    auto starting = get_running_loop().subprocess_exec(make, {}, "cat");
+    auto starting = get_running_loop().subprocess_exec(make, {}, "sleep", "60");
     auto link = co_await std::move(starting);
     transport = link.transport().ref();
   };

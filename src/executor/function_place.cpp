@@ -28,6 +28,7 @@ std::string hexadecimal(const unsigned char* bytes, std::size_t size) {
 }
 
 const unsigned char* in_memory(const dl_phdr_info& object, const ElfW(Phdr) & part) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the linker tells numbers.
   return reinterpret_cast<const unsigned char*>(object.dlpi_addr + part.p_vaddr);
 }
 
@@ -153,6 +154,7 @@ const void* function_at(const FunctionPlace& place) {
                        " has changed since it was loaded: build id " + place.build_id + " here, " +
                        last.build_id + " in the worker");
   }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the linker tells numbers.
   return reinterpret_cast<const void*>(last.base + place.offset);
 }
 

@@ -294,6 +294,7 @@ void ProcessPool::detach() {
 std::vector<int> ProcessPool::pids() {
   const Lock lock(mutex_);
   std::vector<int> pids;
+  pids.reserve(workers_.size());
   for (const auto& worker : workers_) pids.push_back(worker->process.pid());
   return pids;
 }

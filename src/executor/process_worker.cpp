@@ -114,6 +114,7 @@ std::string answer_to(const Message& request) {
     Decoder in(request.bytes());
     if (in.left() != 0) {
       const auto place = in.get<FunctionPlace>();
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): found as an address.
       reinterpret_cast<RemoteEntry>(reinterpret_cast<std::uintptr_t>(function_at(place)))(in, out);
     }
     return std::move(out).take();
@@ -176,6 +177,7 @@ Initialiser* initialisers_end() {
         for (int i = 0; i < program->dlpi_phnum; ++i) {
           const ElfW(Phdr)& part = program->dlpi_phdr[i];
           if (part.p_type != PT_DYNAMIC) continue;
+          // NOLINTNEXTLINE(performance-no-int-to-ptr): the linker tells numbers.
           const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(program->dlpi_addr + part.p_vaddr);
           std::uintptr_t address = 0;
           std::size_t size = 0;
@@ -184,12 +186,13 @@ Initialiser* initialisers_end() {
             if (entry->d_tag == DT_INIT_ARRAYSZ) size = entry->d_un.d_val;
           }
           if (address != 0 && size != 0) {
+            // NOLINTNEXTLINE(performance-no-int-to-ptr): the same.
             *static_cast<Initialiser**>(data) = reinterpret_cast<Initialiser*>(address + size);
           }
         }
         return 1;  // The first object is the program.
       },
-      &end);
+      static_cast<void*>(&end));
   return end;
 }
 
@@ -202,6 +205,7 @@ Initialiser* initialisers_end() {
   if (end == nullptr || end[-1] == &begin_if_worker) work();  // There is none behind this one.
   const auto page_size = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   auto* page =
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): rounded down.
       reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(end - 1) & ~(page_size - 1));
   if (::mprotect(page, page_size, PROT_READ | PROT_WRITE) != 0) {
     std::fprintf(stderr, "aster: a worker process cannot begin: mprotect: %s\n",

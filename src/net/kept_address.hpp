@@ -24,7 +24,8 @@ class KeptAddress {
     if (address.size() > bytes_.size()) {
       const Address* const path = new Address(address);
       clear();
-      std::memcpy(bytes_.data(), &path, sizeof path);
+      // NOLINTNEXTLINE(bugprone-sizeof-expression): the pointer itself is kept.
+      std::memcpy(bytes_.data(), static_cast<const void*>(&path), sizeof path);
       size_ = is_apart;
       return *this;
     }
@@ -45,7 +46,8 @@ class KeptAddress {
 
   [[nodiscard]] const Address* path() const noexcept {
     const Address* path;
-    std::memcpy(&path, bytes_.data(), sizeof path);
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): the pointer itself is kept.
+    std::memcpy(static_cast<void*>(&path), bytes_.data(), sizeof path);
     return path;
   }
   void clear() noexcept {

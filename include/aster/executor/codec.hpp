@@ -149,7 +149,7 @@ struct BytesCodec {
   static void encode(Encoder& out, const T& value) { out.write(&value, sizeof value); }
   static T decode(Decoder& in) {
     T value;
-    std::memcpy(&value, in.read(sizeof value).data(), sizeof value);
+    std::memcpy(&value, in.read(sizeof value).data(), sizeof value);  // NOLINT: of that size
     return value;
   }
 };

@@ -395,7 +395,12 @@ void ProcessPool::read(Worker& worker) {
     worker.process.signal(SIGKILL);  // An answer that has no room here is none.
     return;
   }
-  if (worker.stage == Worker::Stage::busy) {
+  bool is_busy = false;
+  {
+    const Lock lock(mutex_);
+    is_busy = worker.stage == Worker::Stage::busy;
+  }
+  if (is_busy) {
     answered(worker, worker.in.take());
   } else {
     became_ready(worker, worker.in.take());

@@ -58,15 +58,19 @@ class FileState {
   [[nodiscard]] const std::string& mode_text() const noexcept { return mode_text_; }
   [[nodiscard]] const std::source_location& source() const noexcept { return source_; }
   void check(const char* call, Need need) const;
+  void warn_unclosed() const noexcept;
+  /// That closing it in passing failed; `loop` may be null.
+  void report_unclosed(EventLoop* loop, std::exception_ptr error) const noexcept;
 
  private:
   [[nodiscard]] bool is_in_flight() const noexcept { return flight_ && !flight_.done(); }
   void throw_error() {
     if (core_->error) std::rethrow_exception(std::exchange(core_->error, nullptr));
   }
-  /// Has a thread call `work(core)`, and waits for it; cancelled, the thread keeps the core.
+  /// Has a thread call `work(core)`, which keeps the core; what it throws, `throw_error` tells.
   template <class Work>
-  Coroutine<> fly(Work work);
+  void start(Work work);
+  /// Waits for that thread; cancelled, it lets it work on.
   Coroutine<> land();
 
   std::shared_ptr<FileCore> core_;  // Shared with the thread that works on it.
@@ -90,18 +94,40 @@ void FileState::check(const char* call, Need need) const {
   }
 }
 
+void FileState::warn_unclosed() const noexcept try {
+  log_warning("unclosed file " + path_ + "\n  opened at: " + full_place(source_));
+} catch (...) {
+  log_warning("unclosed file");
+}
+
+void FileState::report_unclosed(EventLoop* loop, std::exception_ptr error) const noexcept try {
+  ExceptionContext context;
+  context.message = "unclosed file " + path_;
+  context.exception = error;
+  context.source = source_;
+  if (loop == nullptr) {
+    log_error(context.message + ": " + describe(error));
+  } else {
+    loop->call_exception_handler(context);
+  }
+} catch (...) {
+  log_error("unclosed file: its error, or one of the exception handler, has no place to go");
+}
+
+/// Calls `work(core)`; what it throws stays in the core.
 template <class Work>
-Coroutine<> FileState::fly(Work work) {
-  auto call = [core = core_, work = std::move(work)]() mutable noexcept {
-    try {
-      work(*core);
-    } catch (...) {
-      core->error = std::current_exception();
-    }
-  };
+void attempt(FileCore& core, Work& work) noexcept {
+  try {
+    work(core);
+  } catch (...) {
+    core.error = std::current_exception();
+  }
+}
+
+template <class Work>
+void FileState::start(Work work) {
+  auto call = [core = core_, work = std::move(work)]() mutable noexcept { attempt(*core, work); };
   flight_ = get_running_loop().run_in_executor(nullptr, std::move(call));
-  co_await land();
-  throw_error();
 }
 
 Coroutine<> FileState::land() {
@@ -120,16 +146,17 @@ Coroutine<typename Op::Result> FileState::perform(std::shared_ptr<FileState> sel
   if constexpr (requires { op.load(core); }) {
     for (;;) {
       if (auto result = op.attempt(core)) co_return *std::move(result);
-      auto work = [op](FileCore& file) { op.load(file); };
-      auto flying = self->fly(std::move(work));
-      co_await std::move(flying);
+      self->start([op](FileCore& file) { op.load(file); });
+      co_await self->land();
+      self->throw_error();
     }
   } else {
     if (auto result = op.attempt(core)) co_return *std::move(result);
     auto outcome = std::make_shared<typename Op::Result>();
     auto work = [op = std::move(op), outcome](FileCore& file) { *outcome = op.block(file); };
-    auto flying = self->fly(std::move(work));
-    co_await std::move(flying);
+    self->start(std::move(work));
+    co_await self->land();
+    self->throw_error();
     co_return *outcome;
   }
 }
@@ -137,17 +164,18 @@ Coroutine<typename Op::Result> FileState::perform(std::shared_ptr<FileState> sel
 Coroutine<> FileState::close(std::shared_ptr<FileState> self) {
   auto held = co_await self->lock_.scoped();
   if (self->is_in_flight()) co_await self->land();
-  if (self->is_closed_) co_return;
-  self->is_closed_ = true;
-  std::exception_ptr former = std::exchange(self->core_->error, nullptr);
-  if (self->core_->mode().writes) {  // Even without a byte to write: it may be a remote file.
-    auto work = [](FileCore& core) { core.close(); };
-    auto flying = self->fly(std::move(work));
-    co_await std::move(flying);
-  } else {
-    self->core_->close();
+  if (!std::exchange(self->is_closed_, true)) {
+    std::exception_ptr former = std::exchange(self->core_->error, nullptr);
+    const auto work = [](FileCore& core) { core.close(); };
+    if (self->core_->mode().writes) {  // Even without a byte to write: it may be a remote file.
+      self->start(work);
+      co_await self->land();
+    } else {
+      attempt(*self->core_, work);
+    }
+    if (former) std::rethrow_exception(std::move(former));
   }
-  if (former) std::rethrow_exception(std::move(former));
+  self->throw_error();  // Of this close, or of one that was cancelled.
 }
 
 // Operations ------------------------------------------------------------------------
@@ -310,23 +338,12 @@ File& File::operator=(File&& other) noexcept {
 void File::drop() noexcept {
   if (state_ == nullptr || state_->is_closed()) return;
   EventLoop* loop = detail::running_scheduler() != nullptr ? &get_running_loop() : nullptr;
+  if (loop != nullptr && loop->get_debug()) state_->warn_unclosed();
+  if (state_->is_busy()) return;  // Whoever is busy with it closes it at its end.
   try {
-    if (loop != nullptr && loop->get_debug()) {
-      detail::log_warning("unclosed file " + state_->path() +
-                          "\n  opened at: " + detail::full_place(state_->source()));
-    }
-    // Else whoever is busy with it closes it at its end.
-    if (!state_->is_busy()) state_->core().close();
+    state_->core().close();
   } catch (...) {
-    if (loop == nullptr) {
-      detail::log_error("unclosed file: " + describe(std::current_exception()));
-    } else {
-      ExceptionContext context;
-      context.message = "unclosed file " + state_->path();
-      context.exception = std::current_exception();
-      context.source = state_->source();
-      loop->call_exception_handler(context);
-    }
+    state_->report_unclosed(loop, std::current_exception());
   }
 }
 

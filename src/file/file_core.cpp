@@ -184,11 +184,19 @@ FileCore::FileCore(int fd, std::string path, FileMode mode, std::size_t bufferin
     : fd_(fd), path_(std::move(path)), mode_(mode), buffering_(buffering), reads_at_once_(false) {}
 
 FileCore::~FileCore() {
+  const auto tell = [](const std::exception_ptr& untold) noexcept {
+    try {
+      log_error("unclosed file: " + describe(untold));
+    } catch (...) {
+      log_error("unclosed file");
+    }
+  };
+  if (error) tell(error);
   if (fd_ < 0) return;
   try {
     close();
   } catch (...) {
-    log_error("unclosed file: " + describe(std::current_exception()));
+    tell(std::current_exception());
   }
 }
 

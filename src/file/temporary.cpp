@@ -100,14 +100,31 @@ Coroutine<File> make_temporary(Naming naming, std::source_location place) {
   co_return File(make_file_state(std::move(core), std::move(naming.mode), place));
 }
 
+/// Removed at its end, unless its path was taken: whoever asked for it may be cancelled.
+class NewDirectory {
+ public:
+  explicit NewDirectory(std::string path) noexcept : path_(std::move(path)) {}
+  NewDirectory(NewDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  NewDirectory& operator=(NewDirectory&&) = delete;
+  ~NewDirectory() {
+    if (!path_.empty()) static_cast<void>(sys::rmdir(path_.c_str()));
+  }
+  [[nodiscard]] std::string take() noexcept { return std::exchange(path_, {}); }
+
+ private:
+  std::string path_;
+};
+
 Coroutine<std::string> make_directory(Naming naming) {
   auto making = in_thread([naming = std::move(naming)] {
     return make_unique_path("mkdtemp", naming, [](const std::string& path) {
+      std::string copy = path;  // First: without memory nothing is left behind.
       check_file_call("mkdtemp", path, sys::mkdir(path.c_str(), owner_only_dir));
-      return path;
+      return NewDirectory(std::move(copy));
     });
   });
-  co_return co_await std::move(making);
+  NewDirectory made = co_await std::move(making);
+  co_return made.take();
 }
 
 Coroutine<> remove_tree(std::string path) {

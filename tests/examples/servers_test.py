@@ -349,9 +349,18 @@ class UdpEcho(unittest.TestCase):
                 with socket.socket(type=socket.SOCK_DGRAM) as gone:
                     gone.sendto(b"x", ("127.0.0.1", port))
             with socket.socket(type=socket.SOCK_DGRAM) as client:
-                client.settimeout(support.LIMIT)
-                client.sendto(b"largest" + b"." * 65500, ("127.0.0.1", port))
-                self.assertEqual(len(client.recv(65536)), 65507)
+                client.settimeout(0.2)
+                answer = b""
+                for _ in range(int(support.LIMIT / 0.2)):
+                    # Again: a full buffer drops it, and an echo to one that is gone may come here.
+                    client.sendto(b"largest" + b"." * 65500, ("127.0.0.1", port))
+                    try:
+                        answer = client.recv(65536)
+                    except TimeoutError:
+                        continue
+                    if answer.startswith(b"largest"):
+                        break
+                self.assertEqual(len(answer), 65507)
 
 
 class Workers(unittest.TestCase):

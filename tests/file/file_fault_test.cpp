@@ -2,10 +2,12 @@
 // Cancelled operations, full disks, short writes, files that cannot be read, threads that end
 // never.
 #include "file/scratch.hpp"
+#include "support/reports.hpp"
 
 #include <aster/coro/outcome.hpp>
 #include <aster/executor/thread_pool.hpp>
 #include <aster/file/file.hpp>
+#include <aster/file/temporary.hpp>
 #include <aster/loop/event_loop.hpp>
 #include <aster/loop/sleep.hpp>
 #include <aster/testing/faults.hpp>
@@ -15,6 +17,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <latch>
 #include <memory>
 #include <string>
@@ -151,6 +154,74 @@ TEST_F(FileFault, AnErrorOfACancelledWriteIsToldToTheNextOperation) {
   });
 }
 
+TEST_F(FileFault, AnErrorOfACancelledCloseIsToldByTheNextClose) {
+  Gate gate(loop_);
+  run([&]() -> Coroutine<> {
+    File f = co_await open("/dev/full", "w");
+    co_await f.write("lost");
+    gate.close();
+    Task<> closing = create_task(f.close());
+    co_await yield_now();
+    closing.cancel();
+    (void)co_await outcome(closing);
+    EXPECT_TRUE(closing.cancelled());
+    EXPECT_TRUE(f.closed());
+    gate.open();
+    EXPECT_EQ(co_await error_of(f.close()),
+              "std::system_error: write /dev/full: No space left on device");
+    EXPECT_EQ(co_await error_of(f.close()), "no error");  // Once.
+  });
+}
+
+TEST_F(FileFault, AnErrorOfACancelledCloseThatNobodyAsksForIsLogged) {
+  const support::Logged logged;
+  Gate gate(loop_);
+  run([&]() -> Coroutine<> {
+    File f = co_await open("/dev/full", "w");
+    co_await f.write("lost");
+    gate.close();
+    Task<> closing = create_task(f.close());
+    co_await yield_now();
+    closing.cancel();
+    (void)co_await outcome(closing);
+  });
+  gate.open();
+  loop_.run_until_complete(loop_.shutdown_default_executor());
+  EXPECT_EQ(logged.text(),
+            "unclosed file: std::system_error: write /dev/full: No space left on device\n");
+}
+
+TEST_F(FileFault, OfTwoErrorsOfACloseTheFormerIsToldFirst) {
+  Gate gate(loop_);
+  OpenOptions options;
+  options.buffering = 4;
+  run([&]() -> Coroutine<> {
+    File f = co_await open("/dev/full", "w", options);
+    co_await f.write("abc");
+    gate.close();
+    Task<std::size_t> writing = create_task(f.write("cancelled"));
+    co_await yield_now();
+    writing.cancel();
+    gate.open();
+    (void)co_await outcome(writing);
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(co_await error_of(f.close()),
+                "std::system_error: write /dev/full: No space left on device");
+    }
+    EXPECT_EQ(co_await error_of(f.close()), "no error");
+  });
+}
+
+TEST_F(FileFault, AnExceptionHandlerThatThrowsDoesNotEndADestructor) {
+  const support::Logged logged;
+  loop_.set_exception_handler([](EventLoop&, const ExceptionContext&) { throw SystemExit(3); });
+  run([&]() -> Coroutine<> {
+    File f = co_await open("/dev/full", "w");
+    co_await f.write("lost");
+  });
+  EXPECT_TRUE(logged.contains("unclosed file"));
+}
+
 TEST_F(FileFault, AFileThatIsDroppedWhileAThreadIsAtItIsClosedByThatThread) {
   auto pool = std::make_shared<ThreadPoolExecutor>(ThreadPoolOptions{.max_workers = 1});
   loop_.set_default_executor(pool);
@@ -198,6 +269,24 @@ TEST_F(FileFault, OpeningThatIsCancelledLeavesNoDescriptor) {
   const int after = ::dup(0);
   ::close(after);
   EXPECT_EQ(after, before);
+}
+
+TEST_F(FileFault, MakingADirectoryThatIsCancelledLeavesNone) {
+  Gate gate(loop_);
+  run([&]() -> Coroutine<> {
+    gate.close();
+    const std::string dir = scratch_.path("");
+    TemporaryOptions options;
+    options.dir = dir;
+    Task<std::string> making = create_task(mkdtemp(options));
+    co_await yield_now();
+    making.cancel();
+    gate.open();
+    (void)co_await outcome(making);
+    EXPECT_TRUE(making.cancelled());
+  });
+  loop_.run_until_complete(loop_.shutdown_default_executor());
+  EXPECT_TRUE(std::filesystem::is_empty(scratch_.path("")));
 }
 
 // Full disks ------------------------------------------------------------------------

@@ -88,7 +88,7 @@ TEST_P(FileTest, IsIteratedByLines) {
 }
 
 TEST_P(FileTest, LinesLongerThanTheBufferAreWhole) {
-  const std::string long_line = std::string(1000, 'x') + "\n";
+  const std::string long_line = std::string(1000, 'l') + "\n";
   const std::string path = scratch_.make(long_line + "short\n" + long_line);
   run([&]() -> Coroutine<> {
     for (const std::size_t buffering : {std::size_t{0}, std::size_t{7}, std::size_t{4096}}) {
@@ -98,7 +98,7 @@ TEST_P(FileTest, LinesLongerThanTheBufferAreWhole) {
       EXPECT_EQ(co_await f.readline(), long_line);
       EXPECT_EQ(co_await f.readline(), "short\n");
       EXPECT_EQ(co_await f.tell(), 1007);
-      EXPECT_EQ(co_await f.read(3), "xxx");
+      EXPECT_EQ(co_await f.read(3), "lll");
       EXPECT_EQ(co_await f.readline(), long_line.substr(3));
       EXPECT_EQ(co_await f.readline(), std::nullopt);
       co_await f.close();

@@ -95,6 +95,18 @@ TEST_P(TlsSessions, ServersMayGoWithoutTickets) {
   net.run(test());
 }
 
+constexpr int any_version = 0;
+
+/// A client that is OpenSSL itself, before its handshake.
+Coroutine<std::unique_ptr<PeerLink>> connect_peer(int port, int version) {
+  auto connecting = open_connection("127.0.0.1", port);
+  Connection plain = co_await std::move(connecting);
+  OpenSslPeer::Options options;
+  options.is_server = false;
+  options.version = version;
+  co_return std::make_unique<PeerLink>(std::move(plain), options);
+}
+
 // A ticket of TLS 1.3 is for one use, so whoever came back with one needs another.
 TEST(TlsChanges, EachResumedConnectionHandsOutANewTicket) {
   Net net;
@@ -104,12 +116,9 @@ TEST(TlsChanges, EachResumedConnectionHandsOutANewTicket) {
     co_await listening.start();
     SSL_SESSION* session = nullptr;
     for (int i = 0; i < 4; ++i) {
-      auto connecting = open_connection("127.0.0.1", listening.port());
-      Connection plain = co_await std::move(connecting);
-      OpenSslPeer::Options options;
-      options.is_server = false;
-      options.version = TLS1_3_VERSION;
-      PeerLink client(std::move(plain), options);
+      auto connecting = connect_peer(listening.port(), TLS1_3_VERSION);
+      const auto connected = co_await std::move(connecting);
+      PeerLink& client = *connected;
       if (session != nullptr) SSL_set_session(client.peer().ssl(), session);
       EXPECT_TRUE(co_await client.established());
       Connection served = co_await listening.accept();
@@ -136,11 +145,9 @@ TEST(TlsChanges, NewKeysAreAnsweredWhereverTheyComeFrom) {
     const SSLContext server = server_context();
     TlsListening listening(server);
     co_await listening.start();
-    auto connecting = open_connection("127.0.0.1", listening.port());
-    Connection plain = co_await std::move(connecting);
-    OpenSslPeer::Options options;
-    options.is_server = false;
-    PeerLink client(std::move(plain), options);
+    auto connecting = connect_peer(listening.port(), any_version);
+    const auto connected = co_await std::move(connecting);
+    PeerLink& client = *connected;
     EXPECT_TRUE(co_await client.established());
     Connection served = co_await listening.accept();
     for (int i = 0; i < 20; ++i) {
@@ -166,12 +173,9 @@ TEST(TlsChanges, RenegotiationIsRefused) {
     const SSLContext server = server_context();
     TlsListening listening(server);
     co_await listening.start();
-    auto connecting = open_connection("127.0.0.1", listening.port());
-    Connection plain = co_await std::move(connecting);
-    OpenSslPeer::Options options;
-    options.is_server = false;
-    options.version = TLS1_2_VERSION;
-    PeerLink client(std::move(plain), options);
+    auto connecting = connect_peer(listening.port(), TLS1_2_VERSION);
+    const auto connected = co_await std::move(connecting);
+    PeerLink& client = *connected;
     EXPECT_TRUE(co_await client.established());
     Connection served = co_await listening.accept();
     client.send(client.peer().renegotiate());

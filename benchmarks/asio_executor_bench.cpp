@@ -30,7 +30,7 @@ void thread_round_trips(const Bench& bench) {
   if (!bench.wants("thread_round_trip")) return;
   const long count = bench.scaled(50'000);
   asio::io_context context(1);
-  asio::thread_pool pool(1);
+  asio::thread_pool pool(measure::pool_threads);
   auto guard = asio::make_work_guard(context);
   int result = 0;
   const measure::Stopwatch watch;
@@ -45,7 +45,7 @@ void threads_100(const Bench& bench) {
   if (!bench.wants("threads_100")) return;
   const long count = bench.scaled(200'000, 100);
   asio::io_context context(1);
-  asio::thread_pool pool(1);
+  asio::thread_pool pool(measure::pool_threads);
   const measure::Stopwatch watch;
   int results = 0;
   for (long i = 0; i < count; i += 100) {

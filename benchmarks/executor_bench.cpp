@@ -20,7 +20,7 @@ int add_one(int n) { return n + 1; }
 aster::Coroutine<> thread_round_trips(const Bench& bench) {
   const long count = bench.scaled(50'000);
   aster::EventLoop& loop = aster::get_running_loop();
-  aster::ThreadPoolExecutor pool{{.max_workers = 1}};
+  aster::ThreadPoolExecutor pool{{.max_workers = measure::pool_threads}};
   for (long i = 0; i < count / 10; ++i) (void)co_await loop.run_in_executor(&pool, add_one, 1);
   const measure::Stopwatch watch;
   for (long i = 0; i < count; ++i) (void)co_await loop.run_in_executor(&pool, add_one, 1);
@@ -30,7 +30,7 @@ aster::Coroutine<> thread_round_trips(const Bench& bench) {
 aster::Coroutine<> threads_100(const Bench& bench) {
   const long count = bench.scaled(200'000, 100);
   aster::EventLoop& loop = aster::get_running_loop();
-  aster::ThreadPoolExecutor pool{{.max_workers = 1}};
+  aster::ThreadPoolExecutor pool{{.max_workers = measure::pool_threads}};
   const measure::Stopwatch watch;
   for (long i = 0; i < count; i += 100) {
     std::vector<aster::Future<int>> futures;

@@ -4,7 +4,10 @@
 #include "files.hpp"
 #include "measure.hpp"
 
+#include <array>
+#include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <fstream>
@@ -25,15 +28,17 @@ namespace {
 
 using measure::Bench;
 
-/// One thread that runs what it is given and tells of it by an eventfd, as a loop needs it.
+/// Threads that run what they are given and tell of it by an eventfd, as a loop needs it.
 class Pool {
  public:
-  Pool() : done_(::eventfd(0, 0)), thread_([this] { work(); }) {}
+  Pool() : done_(::eventfd(0, 0)) {
+    for (std::thread& thread : threads_) thread = std::thread([this] { work(); });
+  }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool() {
-    submit(nullptr);
-    thread_.join();
+    for (std::size_t i = 0; i < threads_.size(); ++i) submit(nullptr);
+    for (std::thread& thread : threads_) thread.join();
     ::close(done_);
   }
   void submit(std::function<void()> job) {
@@ -70,19 +75,19 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;
-  std::thread thread_;
+  std::array<std::thread, measure::pool_threads> threads_;
 };
 
 void threads(const Bench& bench, const char* row, long count, long batch) {
   if (!bench.wants(row)) return;
   Pool pool;
-  int result = 0;
+  std::atomic<int> result = 0;
   const measure::Stopwatch watch;
   for (long i = 0; i < count; i += batch) {
     for (long k = 0; k < batch; ++k) pool.submit([&result] { ++result; });
     pool.wait_for(batch);
   }
-  measure::keep(result);
+  measure::keep(result.load());
   bench.report(row, count, watch);
 }
 

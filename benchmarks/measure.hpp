@@ -53,6 +53,9 @@ void keep(const T& value) {
   asm volatile("" : : "g"(value) : "memory");
 }
 
+/// Of a pool, of whichever library: what libuv has unless told otherwise.
+constexpr int pool_threads = 4;
+
 /// The rows that were asked for, and how they are printed.
 ///
 ///     core_bench [--rows NAME,NAME] [--scale FACTOR] [--memory]

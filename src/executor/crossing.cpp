@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <aster/executor/crossing.hpp>
 
+#include <utility>
+
 namespace aster::inline v0::detail {
 
 const RunnableOps Crossing::runnable_ops{
@@ -12,8 +14,8 @@ const RunnableOps Crossing::runnable_ops{
     }};
 
 void Crossing::post() noexcept {
-  // A copy, as the loop may be done with this before `push` returns.
-  const std::shared_ptr<Inbox> inbox = inbox_;
+  // Taken out, as the loop may be done with this before `push` returns.
+  const std::shared_ptr<Inbox> inbox = std::move(inbox_);
   if (!inbox->push(*this)) release();
 }
 

@@ -15,6 +15,11 @@
 
 namespace aster::inline v0::detail {
 
+HomeProcess::HomeProcess() {
+  count_forks();
+  generation_ = fork_count.load(std::memory_order_relaxed);
+}
+
 int usable_cpus() noexcept {
 #if defined(__linux__)
   // The kernel refuses a set smaller than its own.

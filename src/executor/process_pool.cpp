@@ -148,7 +148,7 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
   void join();
   void detach();
   [[nodiscard]] std::vector<int> pids();
-  [[nodiscard]] bool is_foreign() const noexcept { return ::getpid() != process_; }
+  [[nodiscard]] bool is_foreign() const noexcept { return home_.is_left(); }
   [[nodiscard]] bool is_own_thread() {
     const std::lock_guard lock(mutex_);
     return thread_id_ == std::this_thread::get_id();
@@ -179,7 +179,7 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
 
   std::string initializer_;
   std::optional<int> calls_max_;
-  const ::pid_t process_ = ::getpid();
+  const HomeProcess home_;
   int wake_fd_;
 
   std::mutex mutex_;  // Guards all that follows.

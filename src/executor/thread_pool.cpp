@@ -2,9 +2,14 @@
 // All of a pool's state is under one mutex, in an object that the executor and each
 // thread share: so a pool can be left to itself while a job does not end.
 //
-// A thread is started when there are more queued jobs than idle threads. A thread
-// that was told of a job counts as idle until it has taken it, and the job as
-// queued, so that the difference is right at any moment.
+// A thread is started when there are more queued jobs than threads that are idle or
+// coming: told of a job, which stays queued until they have taken it.
+//
+// One thread comes at a time, and tells the next one if there still is a job: so a burst of short
+// jobs wakes few threads, and whoever submits pays for one at most. The longest idle is told: it
+// sleeps, while the last one may still be on its way to. Each waits for a condition of its own,
+// told of after the mutex is free, so that nobody wakes only to wait again.
+#include <aster/base/intrusive_list.hpp>
 #include <aster/base/log.hpp>
 #include <aster/executor/thread_pool.hpp>
 
@@ -30,6 +35,16 @@ int workers_max_of(const ThreadPoolOptions& options) {
   return count;
 }
 
+constexpr int tries_max = 100;  // Some microseconds at most.
+
+void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 }  // namespace
 
 namespace detail {
@@ -47,7 +62,7 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
   [[nodiscard]] std::size_t thread_count();
 
   /// In a forked child the mutex may be locked for ever and the threads are gone.
-  [[nodiscard]] bool is_foreign() const noexcept { return ::getpid() != process_; }
+  [[nodiscard]] bool is_foreign() const noexcept { return home_.is_left(); }
   [[nodiscard]] static ThreadPool*& current() noexcept {
     static thread_local ThreadPool* pool = nullptr;
     return pool;
@@ -64,15 +79,22 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
   ConcurrentFuture<> ended;  // Set by the last thread, or by `close` when there is none.
 
  private:
-  struct Worker {
-    std::thread thread;  // Empty once joined or detached.
+  struct Worker : ListNode {  // Of `idle_`.
+    std::thread thread;       // Empty once joined or detached.
     std::size_t number;
     bool busy = false;
     JobName job;  // While busy; none for the initializer.
+    bool is_told = false;
+    std::condition_variable told;
   };
   using Lock = std::unique_lock<std::mutex>;
 
+  [[nodiscard]] Lock lock_soon() noexcept;
   void start_worker();
+  void wait_for_work(Worker& worker, Lock& lock);
+  [[nodiscard]] Worker* next_to_tell() noexcept;
+  [[nodiscard]] Worker* take_idle() noexcept;
+  void tell_all() noexcept;
   void work(Worker& worker);
   bool initialize(Worker& worker, Lock& lock);
   [[nodiscard]] std::string name_of(const Worker& worker) const {
@@ -81,14 +103,15 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
 
   std::string prefix_;
   Function<void()> initializer_;
-  const ::pid_t process_ = ::getpid();
+  const HomeProcess home_;
 
   std::mutex mutex_;  // Guards all that follows.
-  std::condition_variable work_or_end_;
   JobQueue queue_;
   std::vector<std::unique_ptr<Worker>> workers_;  // All ever started.
-  std::size_t idle_count_ = 0;                    // Waiting for `work_or_end_`.
-  std::size_t live_count_ = 0;                    // Not yet at their end.
+  IntrusiveList<Worker> idle_;                    // The longest idle first.
+  std::size_t idle_count_ = 0;
+  std::size_t coming_count_ = 0;  // Told, and not yet here.
+  std::size_t live_count_ = 0;    // Not yet at their end.
   bool is_closed_ = false;
   bool is_broken_ = false;
   std::mutex join_mutex_;  // Guards the threads of `workers_` against two joins.
@@ -113,12 +136,13 @@ void ThreadPool::execute(Job&& job) {
         "ThreadPoolExecutor: this pool belongs to the parent process; make a new "
         "one after a fork");
   }
-  const Lock lock(mutex_);
+  Lock lock = lock_soon();
   if (is_broken_) {
     throw BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore");
   }
   if (is_closed_) throw RuntimeError("cannot schedule new futures after shutdown");
-  if (queue_.size() + 1 > idle_count_ && workers_.size() < static_cast<std::size_t>(workers_max)) {
+  if (queue_.size() + 1 > idle_count_ + coming_count_ &&
+      workers_.size() < static_cast<std::size_t>(workers_max)) {
     try {
       start_worker();
     } catch (...) {
@@ -126,7 +150,46 @@ void ThreadPool::execute(Job&& job) {
     }
   }
   queue_.push(std::move(job));
-  work_or_end_.notify_one();
+  Worker* worker = next_to_tell();
+  lock.unlock();
+  if (worker != nullptr) worker->told.notify_one();
+}
+
+/// The mutex is held for some instructions only: to sleep for it costs more than to try again.
+ThreadPool::Lock ThreadPool::lock_soon() noexcept {
+  Lock lock(mutex_, std::try_to_lock);
+  for (int i = 0; i < tries_max && !lock.owns_lock(); ++i) {
+    pause();
+    static_cast<void>(lock.try_lock());
+  }
+  if (!lock.owns_lock()) lock.lock();
+  return lock;
+}
+
+/// Whoever is to come for a job; none while another does, who tells the next.
+ThreadPool::Worker* ThreadPool::next_to_tell() noexcept {
+  return queue_.empty() || coming_count_ != 0 ? nullptr : take_idle();
+}
+
+ThreadPool::Worker* ThreadPool::take_idle() noexcept {
+  if (idle_.empty()) return nullptr;
+  Worker& worker = idle_.pop_front();
+  --idle_count_;
+  ++coming_count_;
+  worker.is_told = true;
+  return &worker;
+}
+
+void ThreadPool::tell_all() noexcept {
+  while (Worker* worker = take_idle()) worker->told.notify_one();
+}
+
+/// Until there may be a job, or an end.
+void ThreadPool::wait_for_work(Worker& worker, Lock& lock) {
+  idle_.push_back(worker);
+  ++idle_count_;
+  worker.told.wait(lock, [&worker] { return std::exchange(worker.is_told, false); });
+  --coming_count_;
 }
 
 void ThreadPool::start_worker() {
@@ -154,16 +217,16 @@ void ThreadPool::work(Worker& worker) {
         Job job = queue_.pop();
         worker.busy = true;
         worker.job = job.name();
+        Worker* const next = next_to_tell();
         lock.unlock();
+        if (next != nullptr) next->told.notify_one();
         job();
-        lock.lock();
+        lock = lock_soon();
         worker.busy = false;
       } else if (is_closed_ || is_broken_) {
         break;
       } else {
-        ++idle_count_;
-        work_or_end_.wait(lock);
-        --idle_count_;
+        wait_for_work(worker, lock);
       }
     }
   }
@@ -195,7 +258,7 @@ bool ThreadPool::initialize(Worker& worker, Lock& lock) {
   log_error("Exception in initializer of a ThreadPoolExecutor: " + describe(error));
   lock.lock();
   is_broken_ = true;
-  work_or_end_.notify_all();
+  tell_all();
   JobQueue pending(std::move(queue_));
   lock.unlock();
   while (!pending.empty()) {
@@ -211,7 +274,7 @@ JobQueue ThreadPool::close(bool drop) {
   Lock lock(mutex_);
   const bool is_first = !std::exchange(is_closed_, true);
   JobQueue dropped(drop ? JobQueue(std::move(queue_)) : JobQueue());
-  work_or_end_.notify_all();
+  tell_all();
   const bool is_ended = is_first && live_count_ == 0;
   lock.unlock();
   if (is_ended) ended.set_result();

@@ -42,20 +42,20 @@ std::string wrong_thread_text(const char* call, const std::source_location& loop
          detail::short_place(loop_made_at) + ")";
 }
 
-void count_forks() {
+}  // namespace
+
+void detail::count_forks() {
   static std::once_flag once;
   std::call_once(once, [] {
-    ::pthread_atfork(detail::lock_schedulers, detail::unlock_schedulers, [] {
-      detail::unlock_schedulers();
-      detail::fork_count.fetch_add(1, std::memory_order_relaxed);
-      detail::running_scheduler() = nullptr;
-      detail::asyncgen_hooks() = nullptr;
-      detail::never_awaited() = {};
+    ::pthread_atfork(lock_schedulers, unlock_schedulers, [] {
+      unlock_schedulers();
+      fork_count.fetch_add(1, std::memory_order_relaxed);
+      running_scheduler() = nullptr;
+      asyncgen_hooks() = nullptr;
+      never_awaited() = {};
     });
   });
 }
-
-}  // namespace
 
 // Scheduler: the parts that need the loop ------------------------------------------
 
@@ -118,7 +118,7 @@ EventLoop::EventLoop(LoopOptions options) : EventLoop(make_backend(options.backe
 
 EventLoop::EventLoop(std::unique_ptr<IoBackend> backend, LoopOptions options)
     : scheduler_(new Scheduler(*this)), backend_(std::move(backend)), source_(options.source) {
-  count_forks();
+  detail::count_forks();
   generation_ = detail::fork_count.load(std::memory_order_relaxed);
   try {
     asyncgens_ = std::make_unique<AsyncGens>(*this);

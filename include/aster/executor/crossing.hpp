@@ -56,7 +56,11 @@ class ASTER_API Crossing : public Runnable, public ListNode {
   void post() noexcept;
   /// Any thread: lets go of one hold.
   void release() noexcept {
-    if (holds_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    // A load is cheaper, and the only holder has nobody to race with.
+    if (holds_.load(std::memory_order_acquire) == 1 ||
+        holds_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      destroy();
+    }
   }
 
   /// Completes the future, which is pending; `FutureState<R>` of the `attach`ed R.
@@ -75,7 +79,7 @@ class ASTER_API Crossing : public Runnable, public ListNode {
   void arrive();
 
   std::atomic<std::uint32_t> holds_{1};  // The other side's.
-  std::shared_ptr<Inbox> inbox_;
+  std::shared_ptr<Inbox> inbox_;    // Empty once posted.
   StateRef<FutureBase> future_;     // The loop's thread only; empty once detached.
   Crossing** back_link_ = nullptr;  // The future's pointer to this; likewise.
 };

@@ -27,6 +27,8 @@ namespace detail {
 /// How often this process has been forked: raised in each child, so that a loop
 /// made before knows that it is the parent's. Zero is never a count.
 ASTER_API extern std::atomic<std::uint32_t> fork_count;
+/// Has forks counted from now on.
+ASTER_API void count_forks();
 
 class FutureBase;
 class TaskBase;

@@ -324,7 +324,9 @@ TEST(TlsUpgrade, IsRefusedWhereItMakesNoSense) {
 
 // CON-12, CON-22
 TEST_P(TlsProtocols, UnixSocketsHaveTlsToo) {
-  const std::string path = net.is_simulated() ? "/tls" : ::testing::TempDir() + "aster_tls_socket";
+  const std::string path = net.is_simulated() ? "/tls"
+                                              : ::testing::TempDir() + "aster_tls_socket_" +
+                                                    std::to_string(::getpid());
   const auto test = [&]() -> Coroutine<> {
     EventLoop& loop = get_running_loop();
     auto server = std::make_shared<Recorder>(log, "s:");

@@ -15,10 +15,9 @@ SendfileWait::SendfileWait(StreamTransport& link) : link_(link) {
 
 SendfileWait::~SendfileWait() {
   link_.file_ = nullptr;
-  Operation& room = link_.send_;
-  if (room.is_pending() && room.kind == Operation::Kind::poll_out && link_.backend_ != nullptr &&
-      link_.backend_->cancel(room)) {
-    link_.room_asked();
+  if (link_.is_sending() && link_.backend_ != nullptr) {
+    Operation& room = link_.outgoing_->operation;
+    if (room.kind == Operation::Kind::poll_out && link_.backend_->cancel(room)) link_.room_asked();
   }
   link_.flushed_some();
 }
@@ -59,13 +58,14 @@ Coroutine<> SendfileWait::drained() {
 }
 
 Coroutine<> SendfileWait::room() {
-  while (link_.send_.is_pending()) {  // Asked by one that was cancelled.
+  Operation& asking = link_.outgoing().operation;
+  while (asking.is_pending()) {  // Asked by one that was cancelled.
     auto waiting = pause();
     co_await std::move(waiting);
   }
-  link_.send_.kind = Operation::Kind::poll_out;
-  if (link_.backend_->submit(link_.send_)) {
-    const std::int64_t result = link_.send_.result;
+  asking.kind = Operation::Kind::poll_out;
+  if (link_.backend_->submit(asking)) {
+    const std::int64_t result = asking.result;
     link_.room_asked();
     if (result < 0) throw_system_error(static_cast<int>(-result), "sendfile " + link_.subject());
     co_return;

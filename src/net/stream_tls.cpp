@@ -50,7 +50,7 @@ std::int64_t StreamTransport::send_raw(std::string_view record) noexcept {
     if (result > 0) record.remove_prefix(static_cast<std::size_t>(result));
   }
   try {
-    if (!record.empty()) out_.append(record);
+    if (!record.empty()) outgoing().out.append(record);
     return 0;
   } catch (const std::bad_alloc&) {
     return -ENOMEM;

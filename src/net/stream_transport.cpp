@@ -52,16 +52,25 @@ StreamTransport::StreamTransport(EventLoop& loop, native_socket fd, Medium mediu
       scheduler_(&loop.scheduler()),
       high_(default_high_water),
       low_(default_high_water / 4),
-      send_(*this,
-            [](Operation& operation) noexcept {
-              static_cast<LinkOperation&>(operation).owner.sent(operation);
-            }),
       source_(source) {
   scheduler_->add_reference();
   receive_.kind = medium == Medium::socket ? Operation::Kind::recv : Operation::Kind::read;
   receive_.fd = fd;
-  send_.kind = medium == Medium::socket ? Operation::Kind::send : Operation::Kind::write;
-  send_.fd = fd;
+}
+
+StreamTransport::Outgoing::Outgoing(StreamTransport& link) noexcept
+    : operation(link, [](Operation& done) noexcept {
+        static_cast<LinkOperation&>(done).owner.sent(done);
+      }) {
+  operation.fd = link.fd_;
+}
+
+StreamTransport::Outgoing& StreamTransport::outgoing() {
+  if (outgoing_ == nullptr) {
+    outgoing_ = std::make_unique<Outgoing>(*this);
+    room_asked();
+  }
+  return *outgoing_;
 }
 
 StreamTransport::~StreamTransport() {
@@ -123,7 +132,7 @@ std::string StreamTransport::str() const {
     if (is_closing()) text += " closing";
     text += " fd=" + std::to_string(fd_);
     text += receive_.is_pending() ? " read=polling" : " read=idle";
-    text += send_.is_pending() ? " write=<polling" : " write=<idle";
+    text += is_sending() ? " write=<polling" : " write=<idle";
     text += ", bufsize=" + std::to_string(buffer_size()) + ">";
   }
   return text + ">";
@@ -205,7 +214,7 @@ void StreamTransport::queue_rest(std::span<const std::string_view> pieces, std::
     for (const std::string_view piece : pieces) {
       const std::size_t skipped = std::min(sent, piece.size());
       if (skipped < piece.size()) {
-        out_.append(piece.substr(skipped));
+        outgoing().out.append(piece.substr(skipped));
         sends_at_once_ = false;
       }
       sent -= skipped;
@@ -220,13 +229,14 @@ void StreamTransport::queue_rest(std::span<const std::string_view> pieces, std::
 
 void StreamTransport::submit_send() noexcept {
   do {
-    while (stage_ <= Stage::closing && !send_.is_pending() && raw_size() > 0) {
-      if (sending_.empty()) sending_.swap(out_);
-      send_.data = sending_.data();
-      send_.size = sending_.size();
-      if (!backend_->submit(send_)) break;
-      if (send_.result < 0) return send_failed();
-      sending_.consume(static_cast<std::size_t>(send_.result));
+    while (stage_ <= Stage::closing && raw_size() > 0 && !is_sending()) {
+      auto& [send, sending, out] = *outgoing_;
+      if (sending.empty()) sending.swap(out);
+      send.data = sending.data();
+      send.size = sending.size();
+      if (!backend_->submit(send)) break;
+      if (send.result < 0) return send_failed();
+      sending.consume(static_cast<std::size_t>(send.result));
     }
   } while (has_tls() && stage_ <= Stage::closing && raw_size() == 0 && tls_->seal_more());
   flushed_some();
@@ -235,7 +245,7 @@ void StreamTransport::submit_send() noexcept {
 void StreamTransport::send_failed() noexcept {
   // A goodbye that nobody hears is one all the same.
   if (has_tls() && tls_->said_goodbye()) return end(nullptr);
-  fail_call(static_cast<int>(-send_.result), "send");
+  fail_call(static_cast<int>(-outgoing_->operation.result), "send");
 }
 
 void StreamTransport::sent(Operation& operation) noexcept {
@@ -250,13 +260,14 @@ void StreamTransport::sent(Operation& operation) noexcept {
     return;
   }
   if (operation.result < 0) return send_failed();
-  sending_.consume(static_cast<std::size_t>(operation.result));
+  outgoing_->sending.consume(static_cast<std::size_t>(operation.result));
   submit_send();
 }
 
-/// `send_`, with which sendfile has waited, is for sending again.
+/// The operation, with which sendfile may have waited, is for sending.
 void StreamTransport::room_asked() noexcept {
-  send_.kind = medium_ == Medium::socket ? Operation::Kind::send : Operation::Kind::write;
+  outgoing_->operation.kind =
+      medium_ == Medium::socket ? Operation::Kind::send : Operation::Kind::write;
 }
 
 void StreamTransport::flushed_some() noexcept {
@@ -371,14 +382,20 @@ void StreamTransport::post_end() noexcept {
   scheduler_->post(*this);
 }
 
+template <class Function>
+void StreamTransport::for_each_pending(Function function) {
+  if (receive_.is_pending()) function(receive_);
+  if (is_sending()) function(outgoing_->operation);
+}
+
 void StreamTransport::finish() {
   if (stage_ == Stage::lost) return;
   // What the kernel still owns must come back first; its completion queues the
   // note again.
   bool in_flight = false;
-  for (LinkOperation* operation : {&receive_, &send_}) {
-    if (operation->is_pending() && !backend_->cancel(*operation)) in_flight = true;
-  }
+  for_each_pending([&](Operation& operation) {
+    if (!backend_->cancel(operation)) in_flight = true;
+  });
   if (in_flight) return;
   struct Last {  // Whatever `ending` throws.
     StreamTransport& link;
@@ -400,8 +417,10 @@ void StreamTransport::become_lost() noexcept {
   static_cast<void>(backend_->close_socket(fd_));
   backend_ = nullptr;
   fd_ = static_cast<native_socket>(-1);
-  sending_.clear();
-  out_.clear();
+  if (outgoing_ != nullptr) {
+    outgoing_->sending.clear();
+    outgoing_->out.clear();
+  }
   paused_ = false;
   if (has_tls()) tls_->lost();
   lost();
@@ -419,9 +438,7 @@ void StreamTransport::become_lost() noexcept {
 void StreamTransport::tear_down() noexcept {
   if (stage_ == Stage::open) warn_unclosed("transport");
   if (has_tls()) tls_->drop_waiter();
-  for (LinkOperation* operation : {&receive_, &send_}) {
-    if (operation->is_pending()) backend_->reclaim(*operation);
-  }
+  for_each_pending([this](Operation& operation) { backend_->reclaim(operation); });
   become_lost();
 }
 

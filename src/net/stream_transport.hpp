@@ -85,7 +85,9 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
     return has_tls() ? tls_backlog() : raw_size();
   }
   /// Of what is to be sent as it is.
-  [[nodiscard]] std::size_t raw_size() const noexcept { return sending_.size() + out_.size(); }
+  [[nodiscard]] std::size_t raw_size() const noexcept {
+    return outgoing_ != nullptr ? outgoing_->size() : 0;
+  }
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
   /// The other end in one word, for reports: "127.0.0.1:80", "pipe 7".
   [[nodiscard]] std::string subject() const;
@@ -173,6 +175,22 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
     return stage_ == Stage::open && medium_ == Medium::socket && !eof_wanted_ && !has_tls() &&
            file_ == nullptr;
   }
+  /// Written, not yet sent: first `sending`, then `out`. While the operation is pending the
+  /// system may read `sending` at any time, so nothing is added to it.
+  struct Outgoing {
+    explicit Outgoing(StreamTransport& link) noexcept;
+    [[nodiscard]] std::size_t size() const noexcept { return sending.size() + out.size(); }
+    LinkOperation operation;
+    Buffer sending;
+    Buffer out;
+  };
+  /// Made if there is none: an idle connection goes without. Throws `std::bad_alloc`.
+  [[nodiscard]] Outgoing& outgoing();
+  [[nodiscard]] bool is_sending() const noexcept {
+    return outgoing_ != nullptr && outgoing_->operation.is_pending();
+  }
+  template <class Function>
+  void for_each_pending(Function function);
   void read_addresses() noexcept;
   void sent(Operation& operation) noexcept;
   void room_asked() noexcept;
@@ -200,11 +218,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
  private:
   std::size_t high_;
   std::size_t low_;
-  LinkOperation send_;
-  // Written, not yet sent: first `sending_`, then `out_`. While the send operation is
-  // pending the system may read `sending_` at any time, so nothing is added to it.
-  Buffer sending_;
-  Buffer out_;
+  std::unique_ptr<Outgoing> outgoing_;  // Once something could not be sent at once.
   std::exception_ptr lost_error_;
   SendfileWait* file_ = nullptr;   // A file is being sent.
   ServerState* server_ = nullptr;  // Counted.

@@ -175,8 +175,10 @@ std::shared_ptr<FileCore> FileCore::adopt(int fd, const std::string& path, FileM
   if (S_ISDIR(status.st_mode)) throw_file_error("open", path, -EISDIR);
   core->reads_at_once_ = S_ISREG(status.st_mode);
   core->size_hint_ = status.st_size;
-  core->position_ =
-      std::max<std::int64_t>(sys::lseek(fd, 0, mode.appends ? SEEK_END : SEEK_CUR), -1);
+  const bool is_at_start = core->reads_at_once_ && !mode.appends;  // A regular file, just opened.
+  core->position_ = is_at_start ? 0
+                                : std::max<std::int64_t>(
+                                      sys::lseek(fd, 0, mode.appends ? SEEK_END : SEEK_CUR), -1);
   return core;
 }
 

@@ -18,6 +18,7 @@
 namespace aster::inline v0 {
 namespace {
 
+using detail::AddressedAwaiter;
 using detail::SockAwaiter;
 using detail::SockClaim;
 using detail::SocketUse;
@@ -27,24 +28,35 @@ void require_room(const char* call, std::size_t size) {
   if (size == 0) throw ValueError(std::string(call) + ": the buffer has a size of 0");
 }
 
-/// Receives once; the number of bytes.
-Coroutine<std::size_t> receive(SockClaim& claim, Kind kind, std::span<char> buffer, Address& from) {
-  if (claim.use()->has_bytes()) {
-    const std::int64_t left = claim.use()->take_bytes(buffer, from);
-    if (left < 0) claim.fail(left);
-    co_return static_cast<std::size_t>(left);
-  }
-  SockAwaiter receiving(claim, kind, buffer.data(), buffer.size());
-  const std::int64_t result = co_await receiving;
+/// The number of bytes that `result` is, or its error thrown.
+std::size_t count_of(SockClaim& claim, std::int64_t result) {
   if (result < 0) claim.fail(result);
+  return static_cast<std::size_t>(result);
+}
+
+/// What a cancelled receive has left, of which there is something.
+std::size_t take_left(SockClaim& claim, std::span<char> buffer, Address& from) {
+  return count_of(claim, claim.use()->take_bytes(buffer, from));
+}
+std::size_t take_left(SockClaim& claim, std::span<char> buffer) {
+  Address from;
+  return take_left(claim, buffer, from);
+}
+
+/// Receives once, for a claim that `sock_recvfrom` or its like has made.
+Coroutine<std::size_t> receive_from(SockClaim& claim, std::span<char> buffer, Address& from) {
+  if (claim.use()->has_bytes()) co_return take_left(claim, buffer, from);
+  AddressedAwaiter receiving(claim, Kind::recv_from, buffer);
+  const std::int64_t result = co_await receiving;
+  const std::size_t count = count_of(claim, result);
   from = receiving.from();
-  co_return static_cast<std::size_t>(result);
+  co_return count;
 }
 
 Coroutine<> connect_to(EventLoop& loop, Socket& socket, Address address) {
   SockClaim claim(loop, socket, SocketUse::writing, "sock_connect");
   if (address.size() == 0) throw ValueError("sock_connect: the address is empty");
-  SockAwaiter connecting(claim, Kind::connect, nullptr, 0, address);
+  AddressedAwaiter connecting(claim, Kind::connect, {}, address);
   const std::int64_t result = co_await connecting;
   if (result < 0) claim.fail(result, address);
 }
@@ -74,7 +86,7 @@ Coroutine<Accepted> EventLoop::sock_accept(Socket& socket) {
     Socket kept = claim.use()->take_connection(from);
     co_return Accepted(std::move(kept), from);
   }
-  SockAwaiter accepting(claim, Kind::accept);
+  AddressedAwaiter accepting(claim, Kind::accept);
   const std::int64_t result = co_await accepting;
   if (result < 0) claim.fail(result);
   Socket made = SocketUse::socket_of(static_cast<native_socket>(result), claim.own_backend());
@@ -94,19 +106,24 @@ Coroutine<std::string> EventLoop::sock_recv(Socket& socket, std::size_t size) {
   SockClaim claim(*this, socket, SocketUse::reading, "sock_recv");
   require_room("sock_recv", size);
   const auto buffer = std::make_unique_for_overwrite<char[]>(size);
-  Address from;
-  auto receiving = receive(claim, Kind::recv, {buffer.get(), size}, from);
-  const std::size_t count = co_await std::move(receiving);
+  std::size_t count = 0;
+  if (claim.use()->has_bytes()) {
+    count = take_left(claim, {buffer.get(), size});
+  } else {
+    SockAwaiter receiving(claim, Kind::recv, buffer.get(), size);
+    const std::int64_t result = co_await receiving;
+    count = count_of(claim, result);
+  }
   co_return std::string(buffer.get(), count);
 }
 
 Coroutine<std::size_t> EventLoop::sock_recv_into(Socket& socket, std::span<char> buffer) {
   SockClaim claim(*this, socket, SocketUse::reading, "sock_recv_into");
   require_room("sock_recv_into", buffer.size());
-  Address from;
-  auto receiving = receive(claim, Kind::recv, buffer, from);
-  const std::size_t count = co_await std::move(receiving);
-  co_return count;
+  if (claim.use()->has_bytes()) co_return take_left(claim, buffer);
+  SockAwaiter receiving(claim, Kind::recv, buffer.data(), buffer.size());
+  const std::int64_t result = co_await receiving;
+  co_return count_of(claim, result);
 }
 
 Coroutine<ReceivedFrom> EventLoop::sock_recvfrom(Socket& socket, std::size_t size) {
@@ -114,7 +131,7 @@ Coroutine<ReceivedFrom> EventLoop::sock_recvfrom(Socket& socket, std::size_t siz
   require_room("sock_recvfrom", size);
   const auto buffer = std::make_unique_for_overwrite<char[]>(size);
   Address from;
-  auto receiving = receive(claim, Kind::recv_from, {buffer.get(), size}, from);
+  auto receiving = receive_from(claim, {buffer.get(), size}, from);
   const std::size_t count = co_await std::move(receiving);
   std::string data(buffer.get(), count);
   co_return ReceivedFrom(std::move(data), from);
@@ -130,22 +147,27 @@ Coroutine<ReceivedIntoFrom> EventLoop::sock_recvfrom_into(Socket& socket, std::s
   }
   if (size != 0) buffer = buffer.first(size);
   Address from;
-  auto receiving = receive(claim, Kind::recv_from, buffer, from);
+  auto receiving = receive_from(claim, buffer, from);
   const std::size_t count = co_await std::move(receiving);
   co_return ReceivedIntoFrom(count, from);
 }
 
 Coroutine<> EventLoop::sock_sendall(Socket& socket, std::string_view data) {
   SockClaim claim(*this, socket, SocketUse::writing, "sock_sendall");
-  auto sending = detail::send_all(claim, data);
-  co_await std::move(sending);
+  if (data.empty()) co_return;
+  SockAwaiter sending(claim, Kind::send, data.data(), data.size());
+  const std::int64_t result = co_await sending;
+  data.remove_prefix(count_of(claim, result));
+  if (data.empty()) co_return;  // As a rule.
+  auto rest = detail::send_all(claim, data);
+  co_await std::move(rest);
 }
 
 Coroutine<std::size_t> EventLoop::sock_sendto(Socket& socket, std::string_view data,
                                               Address address) {
   SockClaim claim(*this, socket, SocketUse::writing, "sock_sendto");
   if (address.size() == 0) throw ValueError("sock_sendto: the address is empty");
-  SockAwaiter sending(claim, Kind::send_to, data.data(), data.size(), address);
+  AddressedAwaiter sending(claim, Kind::send_to, data, address);
   const std::int64_t result = co_await sending;
   if (result < 0) claim.fail(result, address);
   co_return static_cast<std::size_t>(result);
@@ -155,10 +177,9 @@ namespace detail {
 
 Coroutine<> send_all(SockClaim& claim, std::string_view data) {
   while (!data.empty()) {
-    SockAwaiter sending(claim, Kind::send, const_cast<char*>(data.data()), data.size());
+    SockAwaiter sending(claim, Kind::send, data.data(), data.size());
     const std::int64_t result = co_await sending;
-    if (result < 0) claim.fail(result);
-    data.remove_prefix(static_cast<std::size_t>(result));
+    data.remove_prefix(count_of(claim, result));
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -198,24 +199,26 @@ SockAwaiter::SockAwaiter(SockClaim& claim, Kind what) noexcept
       claim_(claim) {
   kind = what;
   fd = claim.fd();
-  if (what == Kind::accept || what == Kind::recv_from) {
-    peer = room_.data();
-    address_size = static_cast<std::uint32_t>(room_.size());
-  }
 }
 
-SockAwaiter::SockAwaiter(SockClaim& claim, Kind what, char* bytes, std::size_t count) noexcept
+SockAwaiter::SockAwaiter(SockClaim& claim, Kind what, const char* bytes, std::size_t count) noexcept
     : SockAwaiter(claim, what) {
-  data = bytes;
+  data = const_cast<char*>(bytes);  // Sends only read them.
   size = count;
 }
 
-SockAwaiter::SockAwaiter(SockClaim& claim, Kind what, const char* bytes, std::size_t count,
-                         const Address& target) noexcept
-    : SockAwaiter(claim, what, const_cast<char*>(bytes), count) {  // Sends only read them.
-  target_ = target;
-  address = target_.data();
-  address_size = target_.size();
+AddressedAwaiter::AddressedAwaiter(SockClaim& claim, Kind what, std::span<char> buffer) noexcept
+    : SockAwaiter(claim, what, buffer.data(), buffer.size()) {
+  peer = room_.data();
+  address_size = static_cast<std::uint32_t>(room_.size());
+}
+
+AddressedAwaiter::AddressedAwaiter(SockClaim& claim, Kind what, std::string_view bytes,
+                                   const Address& target) noexcept
+    : SockAwaiter(claim, what, bytes.data(), bytes.size()) {
+  std::memcpy(room_.data(), target.data(), target.size());
+  address = room_.data();
+  address_size = target.size();
 }
 
 SockAwaiter::~SockAwaiter() {

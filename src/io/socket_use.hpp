@@ -131,14 +131,11 @@ class SockClaim {
 
 /// One operation of the back end on a claimed direction; awaiting it gives its result,
 /// a value or minus the error number.
-class SockAwaiter final : Waiter, Operation {
+class SockAwaiter : Waiter, protected Operation {
  public:
   using aster_awaiter = void;
   SockAwaiter(SockClaim& claim, Kind what) noexcept;
-  SockAwaiter(SockClaim& claim, Kind what, char* bytes, std::size_t count) noexcept;
-  /// With an address for `connect` and `send_to`.
-  SockAwaiter(SockClaim& claim, Kind what, const char* bytes, std::size_t count,
-              const Address& target) noexcept;
+  SockAwaiter(SockClaim& claim, Kind what, const char* bytes, std::size_t count) noexcept;
   ~SockAwaiter();
 
   [[nodiscard]] bool await_ready() noexcept;
@@ -162,9 +159,20 @@ class SockAwaiter final : Waiter, Operation {
 
   SockClaim& claim_;
   Driver* driver_ = nullptr;  // Null until it suspends.
-  Address target_;
-  alignas(8) std::array<char, 128> room_;  // For the peer's address; written by the system.
-  bool taken_ = false;                     // The result was given out.
+  bool taken_ = false;        // The result was given out.
+};
+
+/// One with an address.
+class AddressedAwaiter final : public SockAwaiter {
+ public:
+  /// Which the system writes, for `accept` and `recv_from`.
+  explicit AddressedAwaiter(SockClaim& claim, Kind what, std::span<char> buffer = {}) noexcept;
+  /// Which is given, for `connect` and `send_to`.
+  AddressedAwaiter(SockClaim& claim, Kind what, std::string_view bytes,
+                   const Address& target) noexcept;
+
+ private:
+  alignas(8) std::array<char, 128> room_;
 };
 
 /// Sends all of `data`, which must outlive the await.

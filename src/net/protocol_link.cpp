@@ -404,8 +404,9 @@ void ProtocolLink::resume_reading() noexcept {
 // TLS -----------------------------------------------------------------------------------
 
 std::string ProtocolLink::take_ahead() {
+  const bool is_plain = std::exchange(held_plain_, false) || !has_tls();
   std::string ahead;
-  if (input_ == Input::data) ahead = view_;
+  if (input_ == Input::data) ahead = is_plain ? view_ : tls_->open(view_);
   if (in_buffer_ && receive_.is_pending()) backend_->reclaim(receive_);
   in_buffer_ = false;
   view_ = {};
@@ -423,6 +424,14 @@ void ProtocolLink::secured() noexcept {
 // Ending ------------------------------------------------------------------------------
 
 void ProtocolLink::stopped() noexcept {
+  const bool is_unread = input_ == Input::data && has_tls() && !held_plain_;
+  if (stage_ == Stage::closing && is_unread) {
+    try {
+      tls_->keep_unread(held_.empty() ? std::string(view_) : std::move(held_));
+    } catch (...) {
+      end(std::current_exception());
+    }
+  }
   input_ = Input::none;
   view_ = {};
   held_ = std::string();

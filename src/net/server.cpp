@@ -195,6 +195,7 @@ void ServerState::begin() {
              ", made at " + short_place(options_.source);
     });
     accept_more(listener);
+    if (closed_) return;  // By a callback of TLS.
   }
 }
 
@@ -342,8 +343,7 @@ void ServerState::close_listeners() noexcept {
     if (listener.is_pending()) backend_->reclaim(listener);
     static_cast<void>(backend_->close_socket(listener.socket));
   }
-  listeners_.clear();
-  paths_.clear();
+  paths_.clear();  // Not `listeners_`: one of them may be accepting, further up the stack.
 }
 
 void ServerState::close() noexcept {

@@ -34,6 +34,7 @@ const RunnableOps StreamTransport::end_ops{
       // Takes the note's reference over, as finishing may drop all others.
       const StateRef<StreamTransport> link(&static_cast<StreamTransport&>(node));
       link->note_queued_ = false;
+      if (link->stage_ == Stage::closing) return link->tls_->drain();
       link->finish();
     },
     [](Runnable& node) noexcept {

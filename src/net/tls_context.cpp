@@ -180,9 +180,9 @@ void TlsContext::trust_folder(const std::string& what, const std::string& path) 
 }
 
 void TlsContext::check_revocation(bool whole_chain) noexcept {
-  X509_VERIFY_PARAM_set_flags(
-      SSL_CTX_get0_param(get()),
-      X509_V_FLAG_CRL_CHECK | (whole_chain ? X509_V_FLAG_CRL_CHECK_ALL : 0UL));
+  // Of the store: those of the context are not asked when it is chosen for a server's name.
+  X509_STORE_set_flags(SSL_CTX_get_cert_store(get()),
+                       X509_V_FLAG_CRL_CHECK | (whole_chain ? X509_V_FLAG_CRL_CHECK_ALL : 0UL));
 }
 
 void TlsContext::set_alpn(std::string wire) {

@@ -230,12 +230,29 @@ void TlsEngine::send_close() noexcept {
   ERR_clear_error();
 }
 
+/// TLS 1.3 takes a session up before a context is chosen, and then asks for no certificate. So
+/// where one is asked for, the session must be of the same name: made under the same context.
+bool TlsEngine::may_take_up_session(const TlsContext& context,
+                                    std::string_view server_name) const noexcept {
+  if (!context_->has_sni_callback() || context.verify_mode() == SSL_VERIFY_NONE) return true;
+  if (SSL_session_reused(ssl_.get()) == 0) return true;
+  const char* const made_for = SSL_SESSION_get0_hostname(SSL_get_session(ssl_.get()));
+  return server_name == (made_for != nullptr ? made_for : "");
+}
+
 int TlsEngine::choose_context(std::string_view server_name, int& alert) noexcept {
   if (!is_server_) return SSL_TLSEXT_ERR_OK;
   try {
     if (server_hostname_.empty()) server_hostname_ = server_name;
     std::shared_ptr<TlsContext> other = context_->context_for(server_name);
-    if (other == nullptr || other == context_) return SSL_TLSEXT_ERR_OK;
+    const bool is_other = other != nullptr && other != context_;
+    if (!may_take_up_session(is_other ? *other : *context_, server_name)) {
+      error_ = std::make_exception_ptr(
+          SSLError(subject() + ": a session of another name, where a certificate is asked for"));
+      alert = SSL_AD_ACCESS_DENIED;
+      return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    if (!is_other) return SSL_TLSEXT_ERR_OK;
     if (SSL_set_SSL_CTX(ssl_.get(), other->get()) == nullptr) throw std::bad_alloc();
     SSL_set_verify(ssl_.get(), other->verify_mode(), nullptr);
     chosen_ = std::move(other);

@@ -93,6 +93,8 @@ class TlsEngine final : public std::enable_shared_from_this<TlsEngine> {
   [[nodiscard]] SSLObject object() { return SSLObject(shared_from_this()); }
 
  private:
+  [[nodiscard]] bool may_take_up_session(const TlsContext& context,
+                                         std::string_view server_name) const noexcept;
   class Entry;
   friend struct EngineBio;
   void set_up_client(const TlsSetup& setup);

@@ -254,7 +254,13 @@ void TlsLayer::close() noexcept {
   } catch (...) {  // Without a deadline it might never end.
     return link_.end(std::current_exception());
   }
-  link_.flushed_some();
+  link_.submit_send();
+  link_.post_end();  // Not here: views of what was received elsewhere are in use.
+}
+
+void TlsLayer::drain() noexcept {
+  if (phase_ != Phase::closing) return;
+  discard({});
   listen();
 }
 
@@ -269,10 +275,20 @@ void TlsLayer::flushed() noexcept {
   if (peer_done_) link_.end(nullptr);
 }
 
-/// What comes while closing: nobody is to read it, but the goodbye.
+/// What comes while closing, behind what had come before: nobody is to read it, but the goodbye.
 void TlsLayer::discard(std::string_view received) noexcept {
-  give(received);
-  while (engine_->read(room_) > 0) {
+  const auto read_all = [this] {
+    while (engine_->read(room_) > 0) {
+    }
+  };
+  const std::string ahead = std::exchange(ahead_, {});
+  const std::string unread = std::exchange(unread_, {});
+  if (!ahead.empty()) engine_->give(ahead);
+  read_all();
+  for (const std::string_view piece : {std::string_view(unread), received}) {
+    if (piece.empty()) continue;
+    give(piece);
+    read_all();
   }
   link_.submit_send();
   if (has_heard_goodbye() || error() != nullptr) peer_gone();
@@ -319,6 +335,7 @@ void TlsLayer::lost() noexcept {
   plain_.clear();
   in_flight_ = 0;
   ahead_ = {};
+  unread_ = {};
   if (!done || done.done()) return;
   std::exception_ptr error = link_.lost_error();
   try {

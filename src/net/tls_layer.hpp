@@ -80,6 +80,10 @@ class TlsLayer final : TlsEngine::Output {
 
   /// The link closes: says goodbye behind what was written, and waits for the peer's.
   void close() noexcept;
+  /// In the note that `close` has queued: reads what has come, and what comes.
+  void drain() noexcept;
+  /// Before `close`: what was received and not yet given to `open`.
+  void keep_unread(std::string received) noexcept { unread_ = std::move(received); }
   /// Whether nothing is to be sent any more but the goodbye.
   [[nodiscard]] bool said_goodbye() const noexcept { return said_goodbye_; }
   /// All that was written is with the system, while closing.
@@ -130,6 +134,7 @@ class TlsLayer final : TlsEngine::Output {
   std::size_t in_flight_ = 0;  // Of the user's bytes, in records that are not sent.
   Buffer plain_;               // Written, not sealed.
   std::string ahead_;          // Received before its time.
+  std::string unread_;         // Received behind that, when closing began.
   Duration handshake_timeout_;
   Duration shutdown_timeout_;
   Deadline deadline_;

@@ -261,6 +261,52 @@ TEST_F(TlsContexts, TurningVerificationOffTakesAnUglyWord) {
   run(test());
 }
 
+TEST_F(TlsContexts, EachNameOfAServerHasItsOwnRevocationList) {
+  const auto test = [this]() -> Coroutine<> {
+    const Certified good = test_root().issue();
+    const Certified revoked = test_root().issue();
+    SSLContext strict = server_context();
+    strict.load_verify_pem(test_root().cert());
+    strict.load_crl_pem(test_root().revoke({revoked.cert}));
+    strict.set_verify(SSLVerify::required);
+    SSLContext server = server_context();
+    server.set_sni_callback([&](std::string_view) -> const SSLContext* { return &strict; });
+    for (const Certified* mine : {&good, &revoked}) {
+      SSLContext client = client_context();
+      client.load_cert_chain_pem(mine->chain, mine->key);
+      for (const SSLContext* serving : {&strict, &server}) {
+        TlsListening listening(*serving);
+        co_await listening.start();
+        ConnectOptions options;
+        options.ssl = &client;
+        options.server_hostname = "example.test";
+        auto connecting = outcome(open_connection("127.0.0.1", listening.port(), options));
+        auto connected = co_await std::move(connecting);
+        std::string error;
+        if (connected.has_value()) {
+          // TLS 1.3 tells of a refusal with the first read.
+          auto reading = create_task(connected.value().reader.read(1));
+          while (!reading.done() && listening.waiting() == 0) co_await sleep(1ms);
+          if (listening.waiting() > 0) {
+            Connection accepted = co_await listening.accept();
+            accepted.writer.write("x");
+            error = co_await error_of(reading);
+            accepted.writer.abort();
+          } else {
+            error = co_await error_of(reading);
+          }
+          connected.value().writer.abort();
+        } else {
+          error = describe(connected.exception());
+        }
+        EXPECT_EQ(error.empty(), mine == &good) << error;
+        listening.server().close();
+      }
+    }
+  };
+  run(test());
+}
+
 TEST_F(TlsContexts, AServerMayHaveSeveralNames) {
   const auto test = [this]() -> Coroutine<> {
     SSLContext first = server_context(test_root().issue({.alt_names = "DNS:one.test"}));

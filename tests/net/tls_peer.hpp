@@ -71,4 +71,16 @@ class PeerListening {
   Listening listening_;
 };
 
+inline constexpr int any_version = 0;
+
+/// A client that is OpenSSL itself, before its handshake.
+inline Coroutine<std::unique_ptr<PeerLink>> connect_peer(int port, int version = any_version) {
+  auto connecting = open_connection("127.0.0.1", port);
+  Connection plain = co_await std::move(connecting);
+  OpenSslPeer::Options options;
+  options.is_server = false;
+  options.version = version;
+  co_return std::make_unique<PeerLink>(std::move(plain), options);
+}
+
 }  // namespace aster::net_tests

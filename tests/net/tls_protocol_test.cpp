@@ -324,9 +324,9 @@ TEST(TlsUpgrade, IsRefusedWhereItMakesNoSense) {
 
 // CON-12, CON-22
 TEST_P(TlsProtocols, UnixSocketsHaveTlsToo) {
-  const std::string path = net.is_simulated() ? "/tls"
-                                              : ::testing::TempDir() + "aster_tls_socket_" +
-                                                    std::to_string(::getpid());
+  const std::string path =
+      net.is_simulated() ? "/tls"
+                         : ::testing::TempDir() + "aster_tls_socket_" + std::to_string(::getpid());
   const auto test = [&]() -> Coroutine<> {
     EventLoop& loop = get_running_loop();
     auto server = std::make_shared<Recorder>(log, "s:");
@@ -348,6 +348,108 @@ TEST_P(TlsProtocols, UnixSocketsHaveTlsToo) {
     link.transport().close();
     co_await until([&] { return server->is_lost && client->is_lost; });
     listening.close();
+  };
+  run(test());
+}
+
+TEST_P(TlsProtocols, AServerMayBeClosedWhenANameIsChosen) {
+  const auto test = [&]() -> Coroutine<> {
+    Server* serving = nullptr;
+    contexts.server.set_sni_callback([&](std::string_view) -> const SSLContext* {
+      serving->close();
+      return nullptr;
+    });
+    ServerOptions options;
+    options.ssl = &contexts.server;
+    auto made = std::make_shared<Recorder>(log, "s:");
+    Server server = co_await get_running_loop().create_server([&made] { return made; }, "127.0.0.1",
+                                                              0, options);
+    serving = &server;
+    const int port = server.sockets().front().getsockname().port();
+    ConnectOptions how;
+    how.ssl = &contexts.client;
+    how.server_hostname = "example.test";
+    auto connecting = open_connection("127.0.0.1", port, how);
+    Connection client = co_await std::move(connecting);
+    EXPECT_FALSE(server.is_serving());
+    client.writer.write("goes on");
+    co_await until([&] { return made->received == "goes on"; });
+    client.writer.close();
+    co_await until([&] { return made->is_lost; });
+  };
+  run(test());
+}
+
+// A view of what one connection has received outlives the closing of another.
+TEST_P(TlsProtocols, ClosingReceivesNothingInTheCallOfTheUsers) {
+  const auto test = [&]() -> Coroutine<> {
+    Pair plain = co_await connected_pair();
+    Pair secure = co_await tls_pair(contexts.client, contexts.server);
+    const std::string text(1000, 'p');
+    plain.server.writer.write(text);
+    secure.server.writer.write(std::string(1000, 's'));
+    co_await sleep(10ms);
+    auto reading = plain.client.reader.read_view(2000);
+    const std::string_view view = co_await std::move(reading);
+    const std::string before(view);
+    secure.client.writer.close();
+    EXPECT_EQ(view, before);
+    const auto errors = co_await close_pair(secure);
+    EXPECT_EQ(errors.first + errors.second, "");
+    plain.client.writer.close();
+    plain.server.writer.close();
+    co_await plain.client.writer.wait_closed();
+    co_await plain.server.writer.wait_closed();
+  };
+  run(test());
+}
+
+TEST_P(TlsProtocols, ClosingWhilePausedLosesNothingThatWasWritten) {
+  const auto test = [&]() -> Coroutine<> {
+    ProtocolPair pair = co_await tls_protocol_pair(log, contexts);
+    pair.server_transport->pause_reading();
+    pair.client_transport->write("never read");
+    co_await sleep(10ms);
+    const std::string text(std::size_t{3} << 20U, 't');
+    pair.server_transport->write(text);
+    pair.server_transport->close();
+    pair.client_transport->write("nor this");
+    co_await until([&] { return pair.server->is_lost && pair.client->is_lost; });
+    EXPECT_EQ(pair.client->received.size(), text.size());
+    EXPECT_EQ(pair.server->received, "");
+  };
+  run(test());
+}
+
+// What was received and never read is read all the same: the goodbye comes behind it.
+TEST_P(TlsProtocols, ClosingWithUnreadBytesLosesNothingThatWasWritten) {
+  const auto test = [&]() -> Coroutine<> {
+    TlsListening listening(contexts.server);
+    co_await listening.start();
+    auto connecting = connect_peer(listening.port());
+    const auto client = co_await std::move(connecting);
+    // The end of the handshake and data, in one piece.
+    std::string more = client->peer().step();
+    client->send(more);
+    while (!client->peer().is_established()) {
+      const std::string piece = co_await client->receive();
+      if (piece.empty()) break;
+      more = client->peer().step(piece);
+      if (client->peer().is_established()) more += client->peer().write("never read");
+      client->send(more);
+    }
+    Connection served = co_await listening.accept();
+    const std::string text(std::size_t{3} << 20U, 't');
+    served.writer.write(text);
+    served.writer.close();
+    client->send(client->peer().write("nor this"));
+    EXPECT_TRUE(co_await client->until([&] { return client->peer().has_ended(); }));
+    EXPECT_EQ(client->peer().received().size(), text.size());
+    client->send(client->peer().shutdown());
+    const std::string error = co_await error_of(detail::as_coroutine(served.writer.wait_closed()));
+    EXPECT_EQ(error, "");
+    client->writer().abort();
+    listening.server().close();
   };
   run(test());
 }

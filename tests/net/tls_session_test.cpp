@@ -95,18 +95,6 @@ TEST_P(TlsSessions, ServersMayGoWithoutTickets) {
   net.run(test());
 }
 
-constexpr int any_version = 0;
-
-/// A client that is OpenSSL itself, before its handshake.
-Coroutine<std::unique_ptr<PeerLink>> connect_peer(int port, int version) {
-  auto connecting = open_connection("127.0.0.1", port);
-  Connection plain = co_await std::move(connecting);
-  OpenSslPeer::Options options;
-  options.is_server = false;
-  options.version = version;
-  co_return std::make_unique<PeerLink>(std::move(plain), options);
-}
-
 // A ticket of TLS 1.3 is for one use, so whoever came back with one needs another.
 TEST(TlsChanges, EachResumedConnectionHandsOutANewTicket) {
   Net net;
@@ -134,6 +122,67 @@ TEST(TlsChanges, EachResumedConnectionHandsOutANewTicket) {
     }
     SSL_SESSION_free(session);
     listening.server().close();
+  };
+  net.run(test());
+}
+
+/// A server whose name "guarded.test" asks for certificates, and others for none.
+struct Guarded {
+  Guarded() {
+    guarded.load_verify_pem(test_root().cert());
+    guarded.set_verify(SSLVerify::required);
+    server.set_sni_callback(
+        [this](std::string_view name) { return name == "guarded.test" ? &guarded : nullptr; });
+  }
+  SSLContext guarded = server_context();
+  SSLContext server = server_context();
+};
+
+Coroutine<> answer_one(TlsListening& listening) {
+  Connection served = co_await listening.accept();
+  served.writer.write("y");
+  static_cast<void>(co_await served.reader.read(1));
+  served.writer.abort();
+}
+
+/// Asks for `name` with `session`, if any, which becomes the new one; whether it was answered.
+Coroutine<bool> ask_for(const SSLContext& server, const char* name, SSL_SESSION*& session,
+                        int version) {
+  TlsListening listening(server);
+  co_await listening.start();
+  auto answering = create_task(answer_one(listening));
+  auto connecting = connect_peer(listening.port(), version);
+  const auto client = co_await std::move(connecting);
+  SSL* const ssl = client->peer().ssl();
+  SSL_set_tlsext_host_name(ssl, name);
+  if (session != nullptr) SSL_set_session(ssl, session);
+  auto asking = client->until([&] { return client->peer().received() == "y"; });
+  const bool is_answered = co_await std::move(asking);
+  if (is_answered) {
+    SSL_SESSION_free(std::exchange(session, SSL_get1_session(ssl)));
+    client->send(client->peer().shutdown());
+  }
+  client->writer().close();
+  if (!is_answered) answering.cancel();
+  static_cast<void>(co_await outcome(std::move(answering)));
+  listening.server().close();
+  co_return is_answered;
+}
+
+// OpenSSL takes the session up before the name's context is chosen.
+TEST_P(TlsSessions, OfAnotherNameIsNoCertificate) {
+  const auto test = []() -> Coroutine<> {
+    const Guarded guarded;
+    const int version = GetParam() == TLSVersion::TLSv1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    SSL_SESSION* session = nullptr;
+    EXPECT_TRUE(co_await ask_for(guarded.server, "open.test", session, version));
+    EXPECT_NE(session, nullptr);
+    // TLS 1.2 goes on under the former name, and with its context.
+    const bool is_answered = co_await ask_for(guarded.server, "guarded.test", session, version);
+    EXPECT_EQ(is_answered, version == TLS1_2_VERSION);
+    EXPECT_TRUE(co_await ask_for(guarded.server, "open.test", session, version));
+    SSL_SESSION_free(std::exchange(session, nullptr));
+    EXPECT_FALSE(co_await ask_for(guarded.server, "guarded.test", session, version));
   };
   net.run(test());
 }

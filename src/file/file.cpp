@@ -66,6 +66,7 @@ class FileState {
   [[nodiscard]] bool is_in_flight() const noexcept { return flight_ && !flight_.done(); }
   void throw_error() {
     if (core_->error) std::rethrow_exception(std::exchange(core_->error, nullptr));
+    if (core_->close_error) std::rethrow_exception(std::exchange(core_->close_error, nullptr));
   }
   /// Has a thread call `work(core)`, which keeps the core; what it throws, `throw_error` tells.
   template <class Work>
@@ -124,6 +125,14 @@ void attempt(FileCore& core, Work& work) noexcept {
   }
 }
 
+void close_core(FileCore& core) noexcept {
+  try {
+    core.close();
+  } catch (...) {
+    core.close_error = std::current_exception();
+  }
+}
+
 template <class Work>
 void FileState::start(Work work) {
   auto call = [core = core_, work = std::move(work)]() mutable noexcept { attempt(*core, work); };
@@ -165,17 +174,15 @@ Coroutine<> FileState::close(std::shared_ptr<FileState> self) {
   auto held = co_await self->lock_.scoped();
   if (self->is_in_flight()) co_await self->land();
   if (!std::exchange(self->is_closed_, true)) {
-    std::exception_ptr former = std::exchange(self->core_->error, nullptr);
-    const auto work = [](FileCore& core) { core.close(); };
     if (self->core_->mode().writes) {  // Even without a byte to write: it may be a remote file.
-      self->start(work);
+      self->start(&close_core);
       co_await self->land();
     } else {
-      attempt(*self->core_, work);
+      close_core(*self->core_);
     }
-    if (former) std::rethrow_exception(std::move(former));
   }
-  self->throw_error();  // Of this close, or of one that was cancelled.
+  // Of what was cancelled, then of this close; the next close tells the other one.
+  self->throw_error();
 }
 
 // Operations ------------------------------------------------------------------------
@@ -339,7 +346,8 @@ void File::drop() noexcept {
   if (state_ == nullptr || state_->is_closed()) return;
   EventLoop* loop = detail::running_scheduler() != nullptr ? &get_running_loop() : nullptr;
   if (loop != nullptr && loop->get_debug()) state_->warn_unclosed();
-  if (state_->is_busy()) return;  // Whoever is busy with it closes it at its end.
+  // Whoever has operations on it, begun or not, closes it at their end.
+  if (state_->is_busy() || state_.use_count() > 1) return;
   try {
     state_->core().close();
   } catch (...) {

@@ -194,6 +194,7 @@ FileCore::~FileCore() {
     }
   };
   if (error) tell(error);
+  if (close_error) tell(close_error);
   if (fd_ < 0) return;
   try {
     close();
@@ -355,9 +356,11 @@ void FileCore::load_line() {
 
 // Writing ---------------------------------------------------------------------------
 
-/// Forgets what was read ahead, so that the system's position is the present place.
+/// Forgets what was read ahead, so that the system's position is the present place. What has
+/// none, as a terminal, gives nothing twice: there it stays to be read.
 void FileCore::before_write() {
-  if (left() != 0 && position_ >= 0) {
+  if (position_ < 0) return;
+  if (left() != 0) {
     const std::int64_t place = position_ - static_cast<std::int64_t>(left());
     check_file_call("write", path_, sys::lseek(fd_, place, SEEK_SET));
     position_ = place;

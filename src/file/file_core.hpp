@@ -78,8 +78,9 @@ class FileCore {
   [[nodiscard]] const FileMode& mode() const noexcept { return mode_; }
   void delete_on_close() noexcept { is_deleted_ = true; }
 
-  /// What the last call in a thread threw, until it is told to somebody.
+  /// What the last call in a thread threw, and what closing threw, until it is told to somebody.
   std::exception_ptr error;
+  std::exception_ptr close_error;
 
  private:
   [[nodiscard]] static std::shared_ptr<FileCore> adopt(int fd, const std::string& path,

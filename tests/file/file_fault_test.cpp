@@ -6,6 +6,7 @@
 
 #include <aster/coro/outcome.hpp>
 #include <aster/executor/thread_pool.hpp>
+#include <aster/executor/to_thread.hpp>
 #include <aster/file/file.hpp>
 #include <aster/file/temporary.hpp>
 #include <aster/loop/event_loop.hpp>
@@ -209,6 +210,58 @@ TEST_F(FileFault, OfTwoErrorsOfACloseTheFormerIsToldFirst) {
                 "std::system_error: write /dev/full: No space left on device");
     }
     EXPECT_EQ(co_await error_of(f.close()), "no error");
+  });
+}
+
+TEST_F(FileFault, AnErrorOfACancelledWriteOutlivesACancelledClose) {
+  Gate gate(loop_);
+  OpenOptions options;
+  options.buffering = 4;
+  run([&]() -> Coroutine<> {
+    File f = co_await open("/dev/full", "w", options);
+    gate.close();
+    Task<std::size_t> writing = create_task(f.write("cancelled"));
+    co_await yield_now();
+    writing.cancel();
+    gate.open();
+    (void)co_await outcome(writing);
+    co_await to_thread([] {});  // Behind it: there is one thread.
+    gate.close();
+    Task<> closing = create_task(f.close());
+    co_await yield_now();
+    closing.cancel();
+    (void)co_await outcome(closing);
+    gate.open();
+    EXPECT_EQ(co_await error_of(f.close()),
+              "std::system_error: write /dev/full: No space left on device");
+    EXPECT_EQ(co_await error_of(f.close()), "no error");
+  });
+}
+
+TEST_F(FileFault, AFileThatIsDroppedBeforeAWriteBeginsIsWrittenAllTheSame) {
+  run([&]() -> Coroutine<> {
+    Task<std::size_t> writing;
+    {
+      File f = co_await open(scratch_.path(), "w");
+      writing = create_task(f.write("later"));
+    }
+    EXPECT_EQ(co_await writing, 5U);
+  });
+  EXPECT_EQ(scratch_.content(), "later");
+}
+
+TEST_F(FileFault, WhatWasReadAheadOfAPipeIsNotLostByAWrite) {
+  ASSERT_EQ(::mkfifo(scratch_.path("pipe").c_str(), 0600), 0);
+  run([&]() -> Coroutine<> {
+    File f = co_await open(scratch_.path("pipe"), "r+");
+    co_await f.write("one\ntwo\n");
+    co_await f.flush();
+    EXPECT_EQ(co_await f.readline(), "one\n");
+    co_await f.write("three\n");
+    co_await f.flush();
+    EXPECT_EQ(co_await f.readline(), "two\n");
+    EXPECT_EQ(co_await f.readline(), "three\n");
+    co_await f.close();
   });
 }
 

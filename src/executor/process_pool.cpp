@@ -171,9 +171,9 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
   void run();
   void start_worker();
   void wait();
-  void read(Worker& worker);
+  void read(Worker& worker, bool has_ended);
   void became_ready(Worker& worker, RemoteReply reply);
-  void answered(Worker& worker, RemoteReply reply);
+  void answered(Worker& worker, RemoteReply reply, bool has_ended);
   void ended(Worker& worker);
   void fail(std::deque<Call> calls);
 
@@ -333,18 +333,18 @@ void ProcessPool::start_worker() {
   try {
     worker->process.start();
   } catch (...) {
+    const std::string why = describe(std::current_exception());
     std::deque<Call> failed;
+    bool others_work = false;
     {
       const Lock lock(mutex_);
-      const bool others_work = !workers_.empty();
-      if (others_work) {
-        // They will come to the calls that wait; when one of them ends, this is tried again.
-        log_error("ProcessPoolExecutor: " + describe(std::current_exception()));
-      } else {
-        failed = break_pool("no worker can be started: " + describe(std::current_exception()));
-      }
+      others_work = !workers_.empty();
+      if (!others_work) failed = break_pool("no worker can be started: " + why);
     }
     fail(std::move(failed));
+    if (!others_work) return;
+    // They will come to the calls that wait; when one of them ends, this is tried again.
+    log_error("ProcessPoolExecutor: " + why);
     wait();
     return;
   }
@@ -381,14 +381,15 @@ void ProcessPool::wait() {
       const Lock lock(mutex_);
       worker.out.send(worker.process.socket());
     }
-    if ((socket.revents & ~POLLOUT) != 0 || exit.revents != 0) read(worker);
     const bool has_ended =
         worker.process.exit_fd() >= 0 ? exit.revents != 0 : (socket.revents & POLLHUP) != 0;
+    if ((socket.revents & ~POLLOUT) != 0 || exit.revents != 0) read(worker, has_ended);
     if (has_ended) ended(worker);
   }
 }
 
-void ProcessPool::read(Worker& worker) {
+/// `has_ended`: the process has; what it sent before is read all the same.
+void ProcessPool::read(Worker& worker, bool has_ended) {
   try {
     if (!worker.in.receive(worker.process.socket())) return;
   } catch (const std::bad_alloc&) {
@@ -401,7 +402,7 @@ void ProcessPool::read(Worker& worker) {
     is_busy = worker.stage == Worker::Stage::busy;
   }
   if (is_busy) {
-    answered(worker, worker.in.take());
+    answered(worker, worker.in.take(), has_ended);
   } else {
     became_ready(worker, worker.in.take());
   }
@@ -409,17 +410,18 @@ void ProcessPool::read(Worker& worker) {
 
 void ProcessPool::became_ready(Worker& worker, RemoteReply reply) {
   Decoder in({reply.data.get(), reply.size});
+  if (in.get<bool>()) {
+    const Lock lock(mutex_);
+    failed_starts_ = 0;
+    if (worker.stage == Worker::Stage::starting) worker.stage = Worker::Stage::idle;
+    dispatch();
+    return;
+  }
+  const std::string error = describe(decode_error(in));
+  log_error("Exception in initializer of a ProcessPoolExecutor: " + error);
   std::deque<Call> failed;
   {
     const Lock lock(mutex_);
-    if (in.get<bool>()) {
-      failed_starts_ = 0;
-      if (worker.stage == Worker::Stage::starting) worker.stage = Worker::Stage::idle;
-      dispatch();
-      return;
-    }
-    const std::string error = describe(decode_error(in));
-    log_error("Exception in initializer of a ProcessPoolExecutor: " + error);
     worker.stage = Worker::Stage::ending;
     worker.process.finish();
     failed = break_pool("the initializer failed in worker process " +
@@ -428,12 +430,14 @@ void ProcessPool::became_ready(Worker& worker, RemoteReply reply) {
   fail(std::move(failed));
 }
 
-void ProcessPool::answered(Worker& worker, RemoteReply reply) {
+void ProcessPool::answered(Worker& worker, RemoteReply reply, bool has_ended) {
   Call call;
   {
     const Lock lock(mutex_);
     call = std::move(worker.call);
-    if (calls_max_ && ++worker.calls_done >= *calls_max_) {
+    if (has_ended) {
+      worker.stage = Worker::Stage::ending;
+    } else if (calls_max_ && ++worker.calls_done >= *calls_max_) {
       worker.stage = Worker::Stage::ending;
       worker.process.finish();
     } else {
@@ -456,7 +460,8 @@ void ProcessPool::ended(Worker& worker) {
     const Lock lock(mutex_);
     returncode = worker.process.reap();
     call = std::move(worker.call);
-    if (worker.stage == Worker::Stage::starting && !is_closed_ &&
+    const bool is_wanted = !is_closed_ || !queue_.empty();
+    if (worker.stage == Worker::Stage::starting && is_wanted &&
         ++failed_starts_ == failed_starts_max) {
       failed = break_pool("worker processes do not come up: the last one, " + std::to_string(pid) +
                           ", " + end_text(returncode));

@@ -322,6 +322,7 @@ std::vector<std::string> ThreadPool::leave() noexcept {
 }
 
 std::size_t ThreadPool::thread_count() {
+  if (is_foreign()) return 0;
   const Lock lock(mutex_);
   return workers_.size();
 }

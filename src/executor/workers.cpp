@@ -158,12 +158,15 @@ WorkerTeam::WorkerTeam(int count, WorkerMain main)
 /// The main task of each worker.
 Coroutine<> WorkerTeam::work(Seat& seat) {
   seat.task = current_task();
-  if (!seat.is_stopped) {
-    auto working = main_(Worker(*this, seat.index));
-    const Outcome<void> end = co_await outcome(std::move(working));
-    seat.task = {};
-    const bool was_stopped = end.cancelled() && is_stopping_.load();
-    if (!end.has_value() && !was_stopped) failed(end.exception());
+  try {
+    if (!seat.is_stopped) {
+      auto working = main_(Worker(*this, seat.index));
+      co_await std::move(working);
+    }
+  } catch (const CancelledError&) {
+    if (!is_stopping_.load()) failed(std::current_exception());
+  } catch (...) {
+    failed(std::current_exception());
   }
   seat.task = {};
   if (seat.index == 0) ended();

@@ -319,6 +319,15 @@ TEST(ProcessPoolExecutor, AWorkerThatDiesAtItsStartIsTriedAgainAFewTimes) {  // 
   }
 }
 
+TEST(ProcessPoolExecutor, OneThatIsShutDownDoesNotTryWorkersThatDieForEver) {  // CF-10, CF-17
+  ProcessPoolExecutor procs{{.max_workers = 1}, [] { std::_Exit(7); }};
+  auto pending = procs.submit(square, 1);
+
+  procs.shutdown();
+
+  EXPECT_THROW((void)pending.result(), BrokenProcessPool);
+}
+
 TEST(ProcessPoolExecutor, WorkersAreReplacedAfterTheirNumberOfTasks) {  // CF-16
   ProcessPoolExecutor procs{{.max_workers = 1, .max_tasks_per_child = 2}};
   std::vector<int> calls;

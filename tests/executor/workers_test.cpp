@@ -86,6 +86,16 @@ TEST(Workers, AFirstErrorStopsAllAndIsThrown) {
   EXPECT_EQ(cleaned_up, 6);
 }
 
+TEST(Workers, AMainThatThrowsBeforeItGivesACoroutineStopsAllToo) {
+  for (int failing = 0; failing < 2; ++failing) {
+    const auto main = [&](Worker worker) -> Coroutine<> {
+      if (worker.index() == failing) throw std::out_of_range("no configuration");
+      return for_ever();
+    };
+    EXPECT_THROW(run_workers(2, main), std::out_of_range);
+  }
+}
+
 TEST(Workers, SeveralErrorsAreThrownAsAGroup) {
   std::atomic<int> present{0};
   const auto main = [&](Worker worker) -> Coroutine<> {

@@ -65,12 +65,18 @@ int SignalNote::watch(int number, bool if_default) noexcept {
   Slot& slot = slot_of(number);
   struct sigaction present{};
   if (::sigaction(number, nullptr, &present) != 0) return -errno;
-  if (if_default && present.sa_handler != SIG_DFL) return 1;
   const std::uint32_t generation = fork_count.load(std::memory_order_relaxed);
-  if (slot.generation.load() != generation) {  // The notes of the parent's loops.
+  if (slot.generation.load() != generation) {  // The notes are those of the parent's loops.
+    const SignalNote* note = slot.newest.load();
+    if (note != nullptr && present.sa_handler == &on_signal) {
+      while (note->below_ != nullptr) note = note->below_;
+      present = note->former_;  // What the signal does here: see `on_signal`.
+    }
     slot.newest.store(nullptr);
+    slot.handlers_active.store(0);  // Of threads that are not here.
     slot.generation.store(generation);
   }
+  if (if_default && present.sa_handler != SIG_DFL) return 1;
   below_ = slot.newest.load();
   has_former_ = present.sa_handler != &on_signal;
   former_ = present;
@@ -112,7 +118,10 @@ void SignalNote::unwatch() noexcept {
       }
       slot.newest.store(below_);
     }
-    while (slot.handlers_active.load() != 0) std::this_thread::yield();
+    while (slot.generation.load() == fork_count.load(std::memory_order_relaxed) &&
+           slot.handlers_active.load() != 0) {
+      std::this_thread::yield();
+    }
   }
   number_ = 0;
   if (queued_.load()) {

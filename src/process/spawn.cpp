@@ -287,7 +287,8 @@ SpawnWay find_way() {
     const SignalsBlocked blocked;
     pid = make_child(&run_probe, const_cast<int*>(&was_here), tried, stack.get(), 0, pidfd);
   }
-  if (pid < 0) return {false, false};
+  if (pid == -EINVAL || pid == -ENOSYS || pid == -EPERM) return {false, false};
+  if (pid < 0) throw_system_error(-pid, "clone");  // It may pass: not for good.
   reap_now(pid);
   const OwnedFd owned(pidfd);
   return {was_here != 0, pidfd >= 0};

@@ -2,6 +2,7 @@
 //
 // add_signal_handler, SIG-1 to SIG-6: the signals are raised for real. Google Test runs
 // its cases on the main thread, where handlers may be added.
+#include <aster/coro/outcome.hpp>
 #include <aster/loop/policy.hpp>
 #include <aster/loop/runner.hpp>
 #include <aster/loop/sleep.hpp>
@@ -322,7 +323,36 @@ TEST_P(Signals, AForkedChildMayHaveHandlersOfItsOwn) {
     mine->close();
     loop->close();
     good = good && count == 1;
-    ::_exit(good ? 0 : 1);
+    if (!good) ::_exit(1);
+    std::raise(SIGTERM);  // Does what it did before the first handler.
+    ::_exit(2);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGTERM);
+}
+
+TEST_P(Signals, AForkedChildOfALoopWithCtrlCHasItsOwn) {
+  loop->add_signal_handler(SIGINT, [] {});
+
+  const pid_t child = ::fork();
+  if (child == 0) {
+    bool is_cancelled = false;
+    const auto main = [&]() -> Coroutine<> {
+      std::raise(SIGINT);
+      const Outcome<void> end = co_await outcome(sleep(10s));
+      is_cancelled = end.cancelled();
+      end.value();
+    };
+    try {
+      Runner runner;
+      runner.run(main());
+    } catch (const KeyboardInterrupt&) {
+      ::_exit(is_cancelled ? 0 : 1);
+    }
+    ::_exit(2);
   }
   int status = 0;
   ::waitpid(child, &status, 0);

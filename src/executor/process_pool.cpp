@@ -172,7 +172,7 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
   void start_worker();
   void wait();
   void read(Worker& worker, bool has_ended);
-  void became_ready(Worker& worker, RemoteReply reply);
+  void became_ready(Worker& worker, RemoteReply reply, bool has_ended);
   void answered(Worker& worker, RemoteReply reply, bool has_ended);
   void ended(Worker& worker);
   void fail(std::deque<Call> calls);
@@ -404,13 +404,14 @@ void ProcessPool::read(Worker& worker, bool has_ended) {
   if (is_busy) {
     answered(worker, worker.in.take(), has_ended);
   } else {
-    became_ready(worker, worker.in.take());
+    became_ready(worker, worker.in.take(), has_ended);
   }
 }
 
-void ProcessPool::became_ready(Worker& worker, RemoteReply reply) {
+void ProcessPool::became_ready(Worker& worker, RemoteReply reply, bool has_ended) {
   Decoder in({reply.data.get(), reply.size});
   if (in.get<bool>()) {
+    if (has_ended) return;  // It was of no use: `ended` counts it.
     const Lock lock(mutex_);
     failed_starts_ = 0;
     if (worker.stage == Worker::Stage::starting) worker.stage = Worker::Stage::idle;

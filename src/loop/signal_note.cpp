@@ -66,17 +66,18 @@ int SignalNote::watch(int number, bool if_default) noexcept {
   struct sigaction present{};
   if (::sigaction(number, nullptr, &present) != 0) return -errno;
   const std::uint32_t generation = fork_count.load(std::memory_order_relaxed);
-  if (slot.generation.load() != generation) {  // The notes are those of the parent's loops.
-    const SignalNote* note = slot.newest.load();
-    if (note != nullptr && present.sa_handler == &on_signal) {
-      while (note->below_ != nullptr) note = note->below_;
-      present = note->former_;  // What the signal does here: see `on_signal`.
-    }
+  const bool is_first_here = slot.generation.load() != generation;
+  const SignalNote* parents = is_first_here ? slot.newest.load() : nullptr;
+  if (parents != nullptr && present.sa_handler == &on_signal) {
+    while (parents->below_ != nullptr) parents = parents->below_;
+    present = parents->former_;  // What the signal does here: see `on_signal`.
+  }
+  if (if_default && present.sa_handler != SIG_DFL) return 1;
+  if (is_first_here) {
     slot.newest.store(nullptr);
     slot.handlers_active.store(0);  // Of threads that are not here.
     slot.generation.store(generation);
   }
-  if (if_default && present.sa_handler != SIG_DFL) return 1;
   below_ = slot.newest.load();
   has_former_ = present.sa_handler != &on_signal;
   former_ = present;
@@ -119,7 +120,7 @@ void SignalNote::unwatch() noexcept {
       slot.newest.store(below_);
     }
     while (slot.generation.load() == fork_count.load(std::memory_order_relaxed) &&
-           slot.handlers_active.load() != 0) {
+           slot.handlers_active.load() > 0) {
       std::this_thread::yield();
     }
   }

@@ -495,6 +495,7 @@ Coroutine<> serve_forever_of(Server server, detail::ServerState& state) {
   if (state.is_closed()) throw RuntimeError("serve_forever: server is closed");
   state.begin();
   state.forever = server.get_loop().create_future<>();
+  if (state.is_closed()) state.forever.cancel();  // By a callback of TLS.
   std::exception_ptr end;
   try {
     co_await state.forever;

@@ -13,17 +13,23 @@
 #include <arpa/inet.h>
 
 #include <ctime>
+#include <memory>
 
 namespace aster::inline v0::detail {
 namespace {
+
+struct FreeText {
+  void operator()(void* text) const noexcept { OPENSSL_free(text); }
+};
+template <class Char>
+using OwnedText = std::unique_ptr<Char, FreeText>;
 
 std::string text_of(const ASN1_STRING* string) {
   unsigned char* bytes = nullptr;
   const int size = ASN1_STRING_to_UTF8(&bytes, string);
   if (size < 0) return {};
-  std::string text(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
-  OPENSSL_free(bytes);
-  return text;
+  const OwnedText<unsigned char> owned(bytes);
+  return {reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size)};
 }
 
 SSLCertificate::Name name_of(const X509_NAME* name) {
@@ -77,11 +83,9 @@ std::chrono::system_clock::time_point time_of(const ASN1_TIME* time) {
 std::string serial_of(const X509& cert) {
   using OwnedNumber = std::unique_ptr<BIGNUM, FreeBy<BN_free>>;
   const OwnedNumber number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(&cert), nullptr));
-  char* const digits = number != nullptr ? BN_bn2hex(number.get()) : nullptr;
+  const OwnedText<char> digits(number != nullptr ? BN_bn2hex(number.get()) : nullptr);
   if (digits == nullptr) throw std::bad_alloc();
-  std::string text = digits;
-  OPENSSL_free(digits);
-  return text;
+  return digits.get();
 }
 
 }  // namespace

@@ -334,6 +334,34 @@ TEST_P(Signals, AForkedChildMayHaveHandlersOfItsOwn) {
   EXPECT_EQ(WTERMSIG(status), SIGTERM);
 }
 
+TEST_P(Signals, AForkedChildLeavesAHandlerOfTheProgramsToCtrlC) {
+  static volatile std::sig_atomic_t seen;
+  seen = 0;
+  struct sigaction mine{};
+  struct sigaction before{};
+  mine.sa_handler = [](int) { seen = 1; };
+  ::sigaction(SIGINT, &mine, &before);
+  loop->add_signal_handler(SIGINT, [] {});
+
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto main = []() -> Coroutine<> {
+      std::raise(SIGINT);
+      co_return;
+    };
+    Runner runner;
+    runner.run(main());
+    ::_exit(seen == 1 ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  loop->remove_signal_handler(SIGINT);
+  ::sigaction(SIGINT, &before, nullptr);
+
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 TEST_P(Signals, AForkedChildOfALoopWithCtrlCHasItsOwn) {
   loop->add_signal_handler(SIGINT, [] {});
 

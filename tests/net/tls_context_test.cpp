@@ -262,7 +262,7 @@ TEST_F(TlsContexts, TurningVerificationOffTakesAnUglyWord) {
 }
 
 TEST_F(TlsContexts, EachNameOfAServerHasItsOwnRevocationList) {
-  const auto test = [this]() -> Coroutine<> {
+  const auto test = []() -> Coroutine<> {
     const Certified good = test_root().issue();
     const Certified revoked = test_root().issue();
     SSLContext strict = server_context();

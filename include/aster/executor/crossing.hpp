@@ -79,9 +79,9 @@ class ASTER_API Crossing : public Runnable, public ListNode {
   void arrive();
 
   std::atomic<std::uint32_t> holds_{1};  // The other side's.
-  std::shared_ptr<Inbox> inbox_;    // Empty once posted.
-  StateRef<FutureBase> future_;     // The loop's thread only; empty once detached.
-  Crossing** back_link_ = nullptr;  // The future's pointer to this; likewise.
+  std::shared_ptr<Inbox> inbox_;         // Empty once posted.
+  StateRef<FutureBase> future_;          // The loop's thread only; empty once detached.
+  Crossing** back_link_ = nullptr;       // The future's pointer to this; likewise.
 };
 
 /// A future that passes its cancellation on to a crossing.

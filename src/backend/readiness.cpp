@@ -100,7 +100,7 @@ Readiness::Readiness(bool edge_triggered, std::uint8_t settled, int fd_limit)
 
 Readiness::~Readiness() {
   // An operation still pending here would be cancelled later, by its owner.
-  ASTER_ASSERT(pending_count_ == 0 || abandoned_);
+  ASTER_ASSERT(pending_count_ == 0 || is_abandoned());
 }
 
 // The table --------------------------------------------------------------------------
@@ -424,7 +424,7 @@ bool Readiness::attempt_send_to(Entry& entry, Operation& operation) noexcept {
 
 void Readiness::poll(Duration timeout) noexcept {
   // What was found before may not be delivered yet when an error left the turn.
-  if (abandoned_ || has_undelivered()) return;
+  if (is_abandoned() || has_undelivered()) return;
   attempts_left_ = attempts_max;
   running_.clear();
   next_ = note_count_ = found_count_ = 0;
@@ -517,7 +517,7 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
 void Readiness::deliver_in_turn() {
   ReadyQueue& ready = *delivery_.ready;
   ReadyQueue& batch = *delivery_.batch;
-  while (has_undelivered() && !abandoned_) {
+  while (has_undelivered() && !is_abandoned()) {
     const ReadyQueue::Mark mark = ready.mark();
     deliver_next();
     Runnable* const woken = *delivery_.is_timed ? nullptr : ready.take_only_since(mark);
@@ -663,7 +663,7 @@ void Readiness::forget(native_socket fd) noexcept {
   ASTER_ASSERT(entry->reader == nullptr);
   ASTER_ASSERT(entry->writer == nullptr);
   if (entry->watch != nullptr) --watch_count_;
-  if (entry->armed != 0 && !abandoned_) remove(fd, *entry);
+  if (entry->armed != 0 && !is_abandoned()) remove(fd, *entry);
   const std::uint32_t generation = entry->generation;
   *entry = Entry{};
   entry->generation = generation + 1;

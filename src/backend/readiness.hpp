@@ -4,8 +4,11 @@
 #include "backend/system_io.hpp"
 #include "backend/wake_event.hpp"
 
+#include <aster/task/scheduler.hpp>
+
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -208,13 +211,19 @@ class Readiness : public SystemIo {
   int refresh(int fd, Entry& entry) noexcept {
     if (entry.is_settled(settled_)) [[likely]]
       return 0;
-    return abandoned_ ? 0 : update(fd, entry);
+    return is_abandoned() ? 0 : update(fd, entry);
+  }
+  /// Whether what the system keeps is the parent's: known from the fork on, as a child may
+  /// close its sockets before it closes the loop, or never close that.
+  [[nodiscard]] bool is_abandoned() const noexcept {
+    return abandoned_ || forks_ != fork_count.load(std::memory_order_relaxed);
   }
 
   const bool edge_triggered_;
   const std::uint8_t settled_;
   const int fd_limit_;
   bool abandoned_ = false;
+  const std::uint32_t forks_ = fork_count.load(std::memory_order_relaxed);
   unsigned attempts_left_;         // Inline completions until submit defers.
   std::size_t pending_count_ = 0;  // Operations in entries.
   std::size_t watch_count_ = 0;    // Watches in entries.

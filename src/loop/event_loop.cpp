@@ -376,6 +376,10 @@ void EventLoop::turn(Duration limit) {
   if (inbox.maybe_full()) inbox.drain(scheduler.ready_);
   bool polled = true;
   if (scheduler.ready_.empty()) {
+    // A child that was forked in a callback, and went on.
+    if (generation_ != detail::fork_count.load(std::memory_order_relaxed)) [[unlikely]] {
+      scheduler.check_open("run_forever");
+    }
     Duration wait = stopping_ ? Duration::zero() : std::min(time_to_next_timer(), limit);
     if (wait != Duration::max()) wait = std::min(wait, wait_max);
     if (wait > Duration::zero() && inbox.prepare_to_wait()) {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
 // What a forked child may do with its parent's loops: nothing but make new ones.
+#include <aster/io/sock.hpp>
+#include <aster/io/socket.hpp>
 #include <aster/loop/policy.hpp>
 #include <aster/loop/runner.hpp>
 #include <aster/loop/sleep.hpp>
 
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -82,6 +86,64 @@ TEST_P(Fork, InsideARunningLoopTheChildHasNoRunningLoop) {
   loop->run_until_complete(body());
 
   EXPECT_TRUE(good);  // ACC-8
+}
+
+TEST_P(Fork, AChildThatClosesItsSocketsLeavesTheParentsRegistrations) {
+  Socket listener(AF_INET, SOCK_STREAM);
+  listener.bind(Address("127.0.0.1", 0));
+  listener.listen(5);
+  const Address where = listener.getsockname();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  bool is_readable = false;
+  loop->add_reader(ends[0], [&] {
+    is_readable = true;
+    loop->remove_reader(ends[0]);
+  });
+  Task<Accepted> accepting;
+  auto begin = [&]() -> Coroutine<> {
+    accepting = create_task(get_running_loop().sock_accept(listener));
+    co_await sleep(1ms);
+  };
+  loop->run_until_complete(begin());
+
+  EXPECT_TRUE(in_child([&] {
+    listener.close();
+    static_cast<void>(runtime_error_of([&] { loop->remove_reader(ends[0]); }));
+    ::close(ends[0]);
+    return true;
+  }));
+
+  const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT_EQ(::connect(client, static_cast<const sockaddr*>(where.data()), where.size()), 0);
+  EXPECT_EQ(::write(ends[1], "x", 1), 1);
+  for (int i = 0; i < 100 && !(accepting.done() && is_readable); ++i) loop->run_once(100ms);
+  EXPECT_TRUE(accepting.done());
+  EXPECT_TRUE(is_readable);
+  ::close(client);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_P(Fork, AChildThatGoesOnInTheParentsLoopGetsAnError) {
+  std::string error;
+  bool is_child = false;
+  Future<> never = loop->create_future<>();
+  auto body = [&]() -> Coroutine<> {
+    const pid_t child = ::fork();
+    is_child = child == 0;
+    if (!is_child) {
+      int status = -1;
+      ::waitpid(child, &status, 0);
+      EXPECT_TRUE(WIFEXITED(status));
+      EXPECT_EQ(WEXITSTATUS(status), 0);
+      co_return;
+    }
+    co_await never;
+  };
+  error = runtime_error_of([&] { loop->run_until_complete(body()); });
+  if (is_child) ::_exit(names_the_fork(error) ? 0 : 1);
+  EXPECT_EQ(error, "");
 }
 
 TEST_P(Fork, TheChildMayRunALoopOfItsOwn) {

@@ -46,7 +46,7 @@ Barrier::Barrier(std::ptrdiff_t parties) : parties_(parties) {
 Coroutine<std::ptrdiff_t> Barrier::wait() {
   while (state_ == State::draining || state_ == State::resetting) co_await waiters_.park();
   if (state_ == State::broken) throw BrokenBarrierError("Barrier aborted");
-  const Party party(*this);
+  Party party(*this);  // Its number is written by the last to come.
   if (count_ == parties_) {
     state_ = State::draining;
     std::ptrdiff_t number = 0;

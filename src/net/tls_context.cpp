@@ -161,6 +161,8 @@ void TlsContext::trust(const std::string& what, std::string_view pem, bool of_cr
   for (int i = 0; i < sk_X509_INFO_num(infos.get()); ++i) {
     const X509_INFO& info = *sk_X509_INFO_value(infos.get(), i);
     if (info.x509 != nullptr) {
+      // Reads its extensions now, while one thread has it, and not in some thread's handshake.
+      static_cast<void>(X509_check_purpose(info.x509, -1, 0));
       if (X509_STORE_add_cert(store, info.x509) != 1) throw_tls_error(what);
       if (is_server() && SSL_CTX_add_client_CA(get(), info.x509) != 1) throw_tls_error(what);
     }

@@ -3,8 +3,7 @@
 
 #include "backend/system_io.hpp"
 #include "backend/wake_event.hpp"
-
-#include <aster/task/scheduler.hpp>
+#include "base/forks.hpp"
 
 #include <algorithm>
 #include <array>

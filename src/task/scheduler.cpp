@@ -4,8 +4,6 @@
 
 namespace aster::inline v0::detail {
 
-constinit std::atomic<std::uint32_t> fork_count{1};
-
 constinit thread_local Scheduler* this_threads_scheduler = nullptr;
 
 void throw_no_running_loop(const char* call) {

@@ -24,7 +24,6 @@
 #include <utility>
 
 #include <pthread.h>
-#include <unistd.h>
 
 namespace aster::inline v0 {
 namespace {

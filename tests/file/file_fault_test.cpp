@@ -63,6 +63,20 @@ class Gate {
   std::shared_ptr<std::latch> open_;
 };
 
+/// Begins `operation` while no thread is free, and cancels it there; a thread does it all the same.
+template <class T>
+Coroutine<> cancel_behind(Gate& gate, Coroutine<T> operation) {
+  gate.close();
+  Task<T> task = create_task(std::move(operation));
+  co_await yield_now();
+  task.cancel();
+  (void)co_await outcome(task);
+  EXPECT_TRUE(task.cancelled());
+  gate.open();
+}
+
+constexpr const char* no_space = "std::system_error: write /dev/full: No space left on device";
+
 class FileFault : public ::testing::Test {
  protected:
   template <class Body>
@@ -142,14 +156,8 @@ TEST_F(FileFault, AnErrorOfACancelledWriteIsToldToTheNextOperation) {
   options.buffering = 0;
   run([&]() -> Coroutine<> {
     File f = co_await open("/dev/full", "w", options);
-    gate.close();
-    Task<std::size_t> writing = create_task(f.write("lost"));
-    co_await yield_now();
-    writing.cancel();
-    gate.open();
-    (void)co_await outcome(writing);
-    EXPECT_EQ(co_await error_of(f.tell()),
-              "std::system_error: write /dev/full: No space left on device");
+    co_await cancel_behind(gate, f.write("lost"));
+    EXPECT_EQ(co_await error_of(f.tell()), no_space);
     EXPECT_EQ(co_await error_of(f.tell()), "no error");  // Once.
     co_await f.close();
   });
@@ -160,16 +168,9 @@ TEST_F(FileFault, AnErrorOfACancelledCloseIsToldByTheNextClose) {
   run([&]() -> Coroutine<> {
     File f = co_await open("/dev/full", "w");
     co_await f.write("lost");
-    gate.close();
-    Task<> closing = create_task(f.close());
-    co_await yield_now();
-    closing.cancel();
-    (void)co_await outcome(closing);
-    EXPECT_TRUE(closing.cancelled());
+    co_await cancel_behind(gate, f.close());
     EXPECT_TRUE(f.closed());
-    gate.open();
-    EXPECT_EQ(co_await error_of(f.close()),
-              "std::system_error: write /dev/full: No space left on device");
+    EXPECT_EQ(co_await error_of(f.close()), no_space);
     EXPECT_EQ(co_await error_of(f.close()), "no error");  // Once.
   });
 }
@@ -180,13 +181,8 @@ TEST_F(FileFault, AnErrorOfACancelledCloseThatNobodyAsksForIsLogged) {
   run([&]() -> Coroutine<> {
     File f = co_await open("/dev/full", "w");
     co_await f.write("lost");
-    gate.close();
-    Task<> closing = create_task(f.close());
-    co_await yield_now();
-    closing.cancel();
-    (void)co_await outcome(closing);
+    co_await cancel_behind(gate, f.close());
   });
-  gate.open();
   loop_.run_until_complete(loop_.shutdown_default_executor());
   EXPECT_EQ(logged.text(),
             "unclosed file: std::system_error: write /dev/full: No space left on device\n");
@@ -199,15 +195,9 @@ TEST_F(FileFault, OfTwoErrorsOfACloseTheFormerIsToldFirst) {
   run([&]() -> Coroutine<> {
     File f = co_await open("/dev/full", "w", options);
     co_await f.write("abc");
-    gate.close();
-    Task<std::size_t> writing = create_task(f.write("cancelled"));
-    co_await yield_now();
-    writing.cancel();
-    gate.open();
-    (void)co_await outcome(writing);
+    co_await cancel_behind(gate, f.write("cancelled"));
     for (int i = 0; i < 2; ++i) {
-      EXPECT_EQ(co_await error_of(f.close()),
-                "std::system_error: write /dev/full: No space left on device");
+      EXPECT_EQ(co_await error_of(f.close()), no_space);
     }
     EXPECT_EQ(co_await error_of(f.close()), "no error");
   });
@@ -219,21 +209,10 @@ TEST_F(FileFault, AnErrorOfACancelledWriteOutlivesACancelledClose) {
   options.buffering = 4;
   run([&]() -> Coroutine<> {
     File f = co_await open("/dev/full", "w", options);
-    gate.close();
-    Task<std::size_t> writing = create_task(f.write("cancelled"));
-    co_await yield_now();
-    writing.cancel();
-    gate.open();
-    (void)co_await outcome(writing);
+    co_await cancel_behind(gate, f.write("cancelled"));
     co_await to_thread([] {});  // Behind it: there is one thread.
-    gate.close();
-    Task<> closing = create_task(f.close());
-    co_await yield_now();
-    closing.cancel();
-    (void)co_await outcome(closing);
-    gate.open();
-    EXPECT_EQ(co_await error_of(f.close()),
-              "std::system_error: write /dev/full: No space left on device");
+    co_await cancel_behind(gate, f.close());
+    EXPECT_EQ(co_await error_of(f.close()), no_space);
     EXPECT_EQ(co_await error_of(f.close()), "no error");
   });
 }

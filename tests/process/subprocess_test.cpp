@@ -375,7 +375,8 @@ TEST_P(Subprocess, ClosingTheLoopKillsAndReaps) {
   net.settles = false;
   std::optional<Process> kept;
   auto body = [&]() -> Coroutine<> {
-    Process p = co_await create_subprocess_exec({.stdin_ = PIPE, .stdout_ = PIPE}, "cat");
+    // One that does not end by itself when its input ends, as close() closes the pipes first.
+    Process p = co_await create_subprocess_exec({.stdin_ = PIPE, .stdout_ = PIPE}, "sleep", "60");
     Process stopped = co_await create_subprocess_exec({}, "sleep", "60");
     stopped.send_signal(SIGSTOP);
     kept = p;

@@ -296,50 +296,63 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
   return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
 }
 
-// One recv, or read; notes what it tells about the descriptor.
-template <bool is_socket>
-[[gnu::always_inline]] inline std::int64_t Readiness::receive(Entry& entry,
-                                                              Operation& operation) noexcept {
-  char* data = operation.data;
-  std::size_t size = operation.size;
-  if (data == nullptr) {
-    data = lent_.get();
-    size = std::min(size, lent_size);
-    operation.lent_lasts = delivery_.ready != nullptr;
-  }
-  bool has_stopped = false;
-  const std::int64_t result = sys::uninterrupted([&] {
-    if constexpr (is_socket) {
-      if (entry.has(Entry::is_unix_stream)) [[unlikely]]
-        return sys::recv_telling(operation.fd, data, size, has_stopped);
-      return sys::recv(operation.fd, data, size);
-    } else {
-      return sys::read(operation.fd, data, size);
-    }
-  });
-  if (result > 0) [[likely]] {
-    const auto length = static_cast<std::size_t>(result);
-    operation.lent = {data, length};
-    entry.set(Entry::maybe_readable);
-    if (length < size && !has_stopped && is_drained_by_short_read(operation.fd, entry)) {
-      entry.clear(Entry::maybe_readable);
-    }
-  } else if (would_block(result)) {
-    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
-  } else {
-    operation.lent = {};
-  }
-  return result;
+// Where the bytes of a receive go.
+[[gnu::always_inline]] inline std::span<char> Readiness::target_of(
+    Operation& operation) const noexcept {
+  if (operation.data != nullptr) return {operation.data, operation.size};
+  operation.lent_lasts = delivery_.ready != nullptr;
+  return {lent_.get(), std::min(operation.size, lent_size)};
 }
 
-bool Readiness::attempt_recv(Entry& entry, Operation& operation) noexcept {
-  operation.result = receive<true>(entry, operation);
-  return !would_block(operation.result);
+// Notes the outcome of a receive, and what it tells about the descriptor.
+[[gnu::always_inline]] inline bool Readiness::note_received(Entry& entry, Operation& operation,
+                                                            std::span<char> target,
+                                                            std::int64_t result,
+                                                            bool has_stopped) const noexcept {
+  operation.result = result;
+  if (result > 0) [[likely]] {
+    const auto length = static_cast<std::size_t>(result);
+    operation.lent = {target.data(), length};
+    if (length < target.size() && !has_stopped && is_drained_by_short_read(operation.fd, entry)) {
+      entry.clear(Entry::maybe_readable);
+    } else {
+      entry.set(Entry::maybe_readable);
+    }
+    return true;
+  }
+  if (would_block(result)) {
+    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
+    return false;
+  }
+  operation.lent = {};
+  return true;
+}
+
+[[gnu::always_inline]] inline bool Readiness::attempt_recv(Entry& entry,
+                                                           Operation& operation) noexcept {
+  if (entry.has(Entry::is_unix_stream)) [[unlikely]]
+    return attempt_recv_telling(entry, operation);
+  const std::span<char> target = target_of(operation);
+  const std::int64_t result = sys::uninterrupted(
+      [&] { return sys::recv(operation.fd, target.data(), target.size()); });
+  return note_received(entry, operation, target, result, false);
+}
+
+[[gnu::noinline]] bool Readiness::attempt_recv_telling(Entry& entry,
+                                                       Operation& operation) noexcept {
+  const std::span<char> target = target_of(operation);
+  bool has_stopped = false;
+  const std::int64_t result = sys::uninterrupted([&] {
+    return sys::recv_telling(operation.fd, target.data(), target.size(), has_stopped);
+  });
+  return note_received(entry, operation, target, result, has_stopped);
 }
 
 bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
-  operation.result = receive<false>(entry, operation);
-  return !would_block(operation.result);
+  const std::span<char> target = target_of(operation);
+  const std::int64_t result = sys::uninterrupted(
+      [&] { return sys::read(operation.fd, target.data(), target.size()); });
+  return note_received(entry, operation, target, result, false);
 }
 
 bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
@@ -493,8 +506,7 @@ void Readiness::proceed(Entry& entry, Operation& operation) noexcept {
     return deliver_slowly(note, *entry);
   // A receive that waits, and nothing else. Nothing is left to do afterwards.
   if (note.found != found_readable) entry->set(Entry::maybe_writable);
-  waiting->result = receive<true>(*entry, *waiting);
-  if (waiting->result <= 0 && would_block(waiting->result)) [[unlikely]]
+  if (!attempt_recv(*entry, *waiting)) [[unlikely]]
     return;
   entry->reader = nullptr;
   entry->clear(Entry::is_read_deferred);
@@ -690,8 +702,8 @@ std::int64_t Readiness::note_short_send(int fd, std::int64_t sent, std::size_t s
 }
 
 void Readiness::abandon_after_fork() noexcept {
-  if (abandoned_) return;
-  abandoned_ = true;
+  if (forks_ == no_forks) return;
+  forks_ = no_forks;
   abandon();
   wake_event_->abandon();
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace aster::inline v0::detail {
@@ -201,9 +202,11 @@ class Readiness : public SystemIo {
   void serve(Entry& entry, Operation& operation) noexcept;
   void deliver(const Note& note) noexcept;
   std::int64_t note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept;
-  template <bool is_socket>
-  [[nodiscard, gnu::always_inline]] inline std::int64_t receive(Entry& entry,
-                                                                Operation& operation) noexcept;
+  [[nodiscard]] std::span<char> target_of(Operation& operation) const noexcept;
+  bool note_received(Entry& entry, Operation& operation, std::span<char> target,
+                     std::int64_t result, bool has_stopped) const noexcept;
+  /// `attempt_recv` by a call that tells whether it stopped at passed descriptors.
+  bool attempt_recv_telling(Entry& entry, Operation& operation) noexcept;
   void deliver_slowly(const Note& note, Entry& entry) noexcept;
   bool submit_slowly(Entry* entry, Operation& operation) noexcept;
   /// Brings the facility up to date.
@@ -215,14 +218,14 @@ class Readiness : public SystemIo {
   /// Whether what the system keeps is the parent's: known from the fork on, as a child may
   /// close its sockets before it closes the loop, or never close that.
   [[nodiscard]] bool is_abandoned() const noexcept {
-    return abandoned_ || forks_ != fork_count.load(std::memory_order_relaxed);
+    return forks_ != fork_count.load(std::memory_order_relaxed);
   }
 
   const bool edge_triggered_;
   const std::uint8_t settled_;
   const int fd_limit_;
-  bool abandoned_ = false;
-  const std::uint32_t forks_ = fork_count.load(std::memory_order_relaxed);
+  static constexpr std::uint32_t no_forks = 0;  // No value of the count.
+  std::uint32_t forks_ = fork_count.load(std::memory_order_relaxed);
   unsigned attempts_left_;         // Inline completions until submit defers.
   std::size_t pending_count_ = 0;  // Operations in entries.
   std::size_t watch_count_ = 0;    // Watches in entries.

@@ -87,25 +87,20 @@ std::int64_t SystemIo::send_now(native_socket fd,
 
 std::int64_t SystemIo::send_to_now(native_socket fd, std::string_view data, const void* address,
                                    std::uint32_t address_size) noexcept {
-  iovec piece{const_cast<char*>(data.data()), data.size()};  // Both are only read.
-  msghdr message{};
-  message.msg_name = const_cast<void*>(address);
-  message.msg_namelen = address_size;
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  return sys::uninterrupted([&] { return sys::sendmsg(fd, &message); });
+  return sys::uninterrupted([&] {
+    return sys::sendto(fd, data.data(), data.size(), static_cast<const sockaddr*>(address),
+                       address_size);
+  });
 }
 
 std::int64_t SystemIo::recv_from_now(native_socket fd, std::span<char> buffer, void* peer,
                                      std::uint32_t& peer_size) noexcept {
-  iovec piece{buffer.data(), buffer.size()};
-  msghdr message{};
-  message.msg_name = peer;
-  message.msg_namelen = peer != nullptr ? peer_size : 0;
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  const std::int64_t result = sys::uninterrupted([&] { return sys::recvmsg(fd, &message); });
-  if (result >= 0) peer_size = message.msg_namelen;
+  socklen_t length = peer_size;
+  const std::int64_t result = sys::uninterrupted([&] {
+    return sys::recvfrom(fd, buffer.data(), buffer.size(), static_cast<sockaddr*>(peer),
+                         peer != nullptr ? &length : nullptr);
+  });
+  if (result >= 0) peer_size = peer != nullptr ? length : 0;
   return result;
 }
 

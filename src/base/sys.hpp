@@ -216,6 +216,23 @@ inline std::int64_t send(int fd, const void* data, std::size_t size, int flags =
   return outcome(::send(fd, data, v.size, flags | no_signal));
 }
 
+/// The sender's address goes to `peer`, of which `peer_size` says the room and then the
+/// length; both null: it is not asked for.
+inline std::int64_t recvfrom(int fd, void* data, std::size_t size, sockaddr* peer,
+                             socklen_t* peer_size) noexcept {
+  const Verdict v = admit(SysCall::recvfrom, fd, size);
+  if (v.error != 0) return -v.error;
+  return outcome(::recvfrom(fd, data, v.size, 0, peer, peer_size));
+}
+
+/// Never raises SIGPIPE.
+inline std::int64_t sendto(int fd, const void* data, std::size_t size, const sockaddr* address,
+                           socklen_t address_size) noexcept {
+  const Verdict v = admit(SysCall::sendto, fd, size);
+  if (v.error != 0) return -v.error;
+  return outcome(::sendto(fd, data, v.size, no_signal, address, address_size));
+}
+
 inline std::int64_t read(int fd, void* data, std::size_t size) noexcept {
   const Verdict v = admit(SysCall::read, fd, size);
   if (v.error != 0) return -v.error;

@@ -20,16 +20,6 @@ void Driver::throw_pending() {
   std::rethrow_exception(std::move(error));
 }
 
-bool Driver::resume() {
-  waiter_ = nullptr;
-  phase_ = Phase::running;
-  step_stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  do {
-    leaf_->handle().resume();
-  } while (phase_ == Phase::running);
-  return phase_ == Phase::ended;
-}
-
 void Driver::destroy_frames() noexcept {
   waiter_ = nullptr;
   phase_ = Phase::ended;

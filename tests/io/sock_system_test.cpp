@@ -224,7 +224,7 @@ TEST_P(SockSystem, InterruptedCallsAreMadeAgain) {
   Socket client = tcp();
   Faults faults;
   for (const SysCall call :
-       {SysCall::accept, SysCall::recv, SysCall::send, SysCall::recvmsg, SysCall::sendmsg}) {
+       {SysCall::accept, SysCall::recv, SysCall::send, SysCall::recvfrom, SysCall::sendto}) {
     faults.fail(call, {.times = 3, .error = EINTR});
   }
   run(loop().sock_connect(client, listener.getsockname()));
@@ -277,9 +277,9 @@ TEST_P(SockSystem, EveryErrorReachesTheCallerAndTheSocketStaysUsable) {
     Ends ends = connected();
     Faults faults;
     faults.fail(SysCall::recv, {.error = number});
-    faults.fail(SysCall::recvmsg, {.error = number});
+    faults.fail(SysCall::recvfrom, {.error = number});
     faults.fail(SysCall::send, {.error = number});
-    faults.fail(SysCall::sendmsg, {.error = number});
+    faults.fail(SysCall::sendto, {.error = number});
     const std::string text = std::system_category().message(number);
     const std::string server = "socket " + std::to_string(ends.server.fileno()) + ": " + text;
     const std::string client = "socket " + std::to_string(ends.client.fileno()) + ": " + text;

@@ -233,8 +233,8 @@ TEST_P(DatagramFaults, CallsThatDoNotGoAtOnceLoseNothing) {
       testing::FailOptions some;
       some.error = error;
       some.times = 3;
-      faults.fail(testing::SysCall::sendmsg, some);
-      faults.fail(testing::SysCall::recvmsg, some);
+      faults.fail(testing::SysCall::sendto, some);
+      faults.fail(testing::SysCall::recvfrom, some);
     }
     for (const char* word : {"a", "b", "c"}) client.transport->sendto(word);
     co_await server.words(4);
@@ -244,7 +244,7 @@ TEST_P(DatagramFaults, CallsThatDoNotGoAtOnceLoseNothing) {
 
     testing::FailOptions none_left;
     none_left.error = ENOBUFS;
-    faults.fail(testing::SysCall::sendmsg, none_left);
+    faults.fail(testing::SysCall::sendto, none_left);
     client.transport->sendto("lost");
     client.transport->sendto("d");
     co_await server.words(5);

@@ -165,7 +165,7 @@ class ASTER_API Driver : public Runnable {
 
   /// Runs the chain until it waits or ends; true when it has ended. What the
   /// root returned or threw is in the result it was given.
-  bool resume();
+  inline bool resume();
 
   /// Destroys every frame, innermost first, without recursion. Destructors of
   /// the frames' locals run.

@@ -169,6 +169,16 @@ template <class Promise>
   return handle.promise().driver();
 }
 
+inline bool Driver::resume() {
+  waiter_ = nullptr;
+  phase_ = Phase::running;
+  step_stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  do {
+    leaf_->handle().resume();
+  } while (phase_ == Phase::running);
+  return phase_ == Phase::ended;
+}
+
 inline void CallLink::call(PromiseBase& parent, PromiseBase& child) noexcept {
   parent_ = &parent;
   child.driver_ = parent.driver_;

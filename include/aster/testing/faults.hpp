@@ -62,8 +62,8 @@ class ASTER_API Faults {
   /// Makes calls fail.
   void fail(SysCall call, FailOptions options = {});
 
-  /// Makes calls transfer less: `recv`, `recvmsg`, `send`, `sendmsg`, `read`,
-  /// `write`, `getrandom`.
+  /// Makes calls transfer less: `recv`, `recvfrom`, `recvmsg`, `send`, `sendmsg`,
+  /// `sendto`, `read`, `write`, `getrandom`.
   void shorten(SysCall call, ShortenOptions options = {});
 
   /// How often the library has asked for `call` since this object was made.

@@ -42,14 +42,15 @@ void SockService::close() noexcept {
 }
 
 SocketUse& SocketUse::of(EventLoop& loop, Socket& socket, const char* call) {
+  SocketUse* const use = socket.use_;
+  if (use != nullptr && use->service_ != nullptr) [[likely]] {
+    if (&use->service_->loop_ == &loop) return *use;
+    throw RuntimeError(std::string(call) + ": socket " + std::to_string(socket.fileno()) +
+                       " is used by another loop");
+  }
   auto& service = loop.service<SockService>();
-  if (SocketUse* const use = socket.use_; use != nullptr) {
-    if (use->service_ == &service) return *use;
-    if (use->service_ != nullptr) {
-      throw RuntimeError(std::string(call) + ": socket " + std::to_string(socket.fileno()) +
-                         " is used by another loop");
-    }
-    use->service_ = &service;  // Its loop has been closed.
+  if (use != nullptr) {  // Its loop has been closed.
+    use->service_ = &service;
     service.uses_.push_back(*use);
     return *use;
   }

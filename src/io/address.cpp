@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
@@ -161,13 +162,17 @@ int Address::family() const noexcept {
 bool Address::is_ip() const noexcept { return family() == AF_INET || family() == AF_INET6; }
 
 std::string Address::host() const {
-  if (!is_ip()) return {};
+  if (family() == AF_INET) {  // By hand, as inet_ntop takes printf, and every error has one.
+    const auto parts =
+        read_as<std::array<unsigned char, 4>>(bytes_.data() + offsetof(sockaddr_in, sin_addr));
+    std::string text = std::to_string(parts[0]);
+    for (std::size_t i = 1; i < parts.size(); ++i) text += '.' + std::to_string(parts[i]);
+    return text;
+  }
+  if (family() != AF_INET6) return {};
   char text[INET6_ADDRSTRLEN];
-  const auto v4 = read_as<sockaddr_in>(bytes_.data());
   const auto v6 = read_as<sockaddr_in6>(bytes_.data());
-  const void* host = &v4.sin_addr;
-  if (family() == AF_INET6) host = &v6.sin6_addr;
-  return ::inet_ntop(family(), host, text, sizeof text);
+  return ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
 }
 
 int Address::port() const noexcept {

@@ -6,6 +6,7 @@
 #include "net/server_state.hpp"
 #include "net/stream_link.hpp"
 
+#include <aster/coro/outcome.hpp>
 #include <aster/net/streams.hpp>
 
 #include <memory>
@@ -40,18 +41,15 @@ Coroutine<> run_handler(std::shared_ptr<ClientHandler> handler, UntakenLink acce
     auto work = handler->handle(StreamAccess::reader(StateRef<ReaderState>::share(*link)),
                                 StreamAccess::writer(link));
     if (!work) co_return;  // A plain callback.
-    co_await std::move(work);
-    co_return;
-  } catch (const CancelledError&) {
-    link->close();
-    throw;
-  } catch (const BaseError&) {
-    link->close();
-    throw;
+    QuietCall<void> call(std::move(work));
+    const Outcome<> ended = co_await call;
+    error = ended.exception();
   } catch (...) {
     error = std::current_exception();
   }
+  if (error == nullptr) co_return;
   link->close();
+  if (is_cancelled_error(error) || is_base_error(error)) std::rethrow_exception(error);
   link->scheduler().call_exception_handler(
       {"Unhandled exception in client_connected_cb", error, current_task(), link->subject(), {}});
 }

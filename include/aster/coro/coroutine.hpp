@@ -162,7 +162,7 @@ class CoroutinePromise<void> : public ResultPromise<void> {
 
 /// `co_await` of a coroutine: owns the called frame and receives its result.
 template <class T>
-class [[nodiscard]] CallAwaiter final : CallLink {
+class [[nodiscard]] CallAwaiter : CallLink {
  public:
   using aster_awaiter = void;
   explicit CallAwaiter(CoroutinePromise<T>& child) noexcept { child_ = &child; }
@@ -185,6 +185,9 @@ class [[nodiscard]] CallAwaiter final : CallLink {
   }
 
   T await_resume() { return result_.move_out(); }  // The frame goes with this object.
+
+ protected:
+  [[nodiscard]] Result<T>& result() noexcept { return result_; }
 
  private:
   static_assert(alignof(Result<T>) <= sizeof(CallLink) && sizeof(CallLink) == 2 * sizeof(void*));

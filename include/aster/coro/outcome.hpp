@@ -83,6 +83,43 @@ class Outcome {
   std::optional<Stored> value_;
 };
 
+namespace detail {
+
+/// `co_await` of a coroutine that gives how it ended: where an error is a value in the end,
+/// it need not be thrown on the way.
+template <class T>
+class [[nodiscard]] QuietCallAwaiter final : public CallAwaiter<T> {
+ public:
+  using CallAwaiter<T>::CallAwaiter;
+  Outcome<T> await_resume() {
+    if (this->result().has_error()) return this->result().error();
+    if constexpr (std::is_void_v<T>) {
+      this->result().require_value();
+      return Outcome<T>(std::in_place);
+    } else {
+      return Outcome<T>(std::in_place, this->result().move_out());
+    }
+  }
+};
+
+/// A coroutine to be awaited so.
+template <class T>
+class [[nodiscard]] QuietCall {
+ public:
+  explicit QuietCall(Coroutine<T> coroutine) noexcept : coroutine_(std::move(coroutine)) {}
+  [[nodiscard]] QuietCallAwaiter<T> operator co_await() {
+    return QuietCallAwaiter<T>(coroutine_.release());
+  }
+  friend QuietCallAwaiter<T> call_from(PromiseBase& parent, QuietCall& call) {
+    return QuietCallAwaiter<T>(parent, call.coroutine_.release());
+  }
+
+ private:
+  Coroutine<T> coroutine_;
+};
+
+}  // namespace detail
+
 /// Awaits `value` and gives how it ended instead of throwing: what to use where a
 /// handler must await, as C++ forbids `co_await` inside `catch`. A `CancelledError`
 /// that was meant for the caller is in the outcome too: rethrow it after cleaning
@@ -92,7 +129,10 @@ template <class A>
 Coroutine<Outcome<await_result_t<A>>> outcome(A value) {
   using T = await_result_t<A>;
   try {
-    if constexpr (std::is_void_v<T>) {
+    if constexpr (detail::is_coroutine<A>) {
+      detail::QuietCall<T> call(std::move(value));
+      co_return co_await call;
+    } else if constexpr (std::is_void_v<T>) {
       co_await std::move(value);
       co_return Outcome<T>(std::in_place);
     } else {

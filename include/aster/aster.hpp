@@ -8,6 +8,7 @@
 #include <aster/base/buffer.hpp>
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
+#include <aster/base/forks.hpp>
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/function.hpp>
 #include <aster/base/function_name.hpp>

@@ -3,7 +3,8 @@
 
 #include "backend/system_io.hpp"
 #include "backend/wake_event.hpp"
-#include "base/forks.hpp"
+
+#include <aster/base/forks.hpp>
 
 #include <algorithm>
 #include <array>

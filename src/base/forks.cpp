@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "base/forks.hpp"
+#include <aster/base/forks.hpp>
 
 namespace aster::inline v0::detail {
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <aster/base/log.hpp>
 #include <aster/executor/concurrent_future.hpp>
+#include <aster/executor/concurrent_wait.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -68,6 +69,21 @@ void ConcurrentStateBase::add_callback(Callback callback) {
   call_back(callback);
 }
 
+void ConcurrentStateBase::watch(CompletionWatch& watch) noexcept {
+  const Lock lock(mutex_);
+  if (is_final()) {
+    watch.queue->push(watch.index, failed_);
+  } else {
+    watches_.push_back(watch);
+  }
+}
+
+void ConcurrentStateBase::unwatch(CompletionWatch& watch) noexcept {
+  // Also when it is not linked: whoever has unlinked it may be at its queue still.
+  const Lock lock(mutex_);
+  watch.unlink();
+}
+
 ConcurrentStateBase::Lock ConcurrentStateBase::lock_when_done(Delay timeout, const char* call) {
   const Duration length = timeout.checked(call);
   const TimePoint deadline =
@@ -97,6 +113,10 @@ void ConcurrentStateBase::complete(Lock lock, State state) noexcept {
   std::vector<Callback> callbacks;
   callbacks.swap(callbacks_);
   done_.notify_all();
+  while (!watches_.empty()) {
+    const CompletionWatch& watch = watches_.pop_front();
+    watch.queue->push(watch.index, failed_);
+  }
   lock.unlock();
   // Without the lock, as callbacks may ask the future anything.
   for (Callback& callback : callbacks) call_back(callback);

@@ -26,7 +26,21 @@ void check_return_when(ReturnWhen when) {
   throw ValueError("wait: Invalid return_when value: " + std::to_string(static_cast<int>(when)));
 }
 
-void CompletionQueue::push(std::size_t index, bool failed) {
+CompletionQueue::CompletionQueue(States states)
+    : states_(std::move(states)), watches_(states_.size()) {
+  done_.reserve(states_.size());
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    watches_[i].queue = this;
+    watches_[i].index = i;
+    states_[i]->watch(watches_[i]);
+  }
+}
+
+CompletionQueue::~CompletionQueue() {
+  for (std::size_t i = 0; i < states_.size(); ++i) states_[i]->unwatch(watches_[i]);
+}
+
+void CompletionQueue::push(std::size_t index, bool failed) noexcept {
   const std::lock_guard lock(mutex_);
   done_.push_back(index);
   has_failure_ |= failed;
@@ -35,10 +49,9 @@ void CompletionQueue::push(std::size_t index, bool failed) {
 
 std::optional<std::size_t> CompletionQueue::pop(TimePoint deadline) {
   std::unique_lock lock(mutex_);
-  if (!wait_until(changed_, lock, deadline, [this] { return !done_.empty(); })) return std::nullopt;
-  const std::size_t index = done_.front();
-  done_.pop_front();
-  return index;
+  const auto is_ready = [this] { return popped_count_ < done_.size(); };
+  if (!wait_until(changed_, lock, deadline, is_ready)) return std::nullopt;
+  return done_[popped_count_++];
 }
 
 bool CompletionQueue::wait(std::size_t count, bool or_failure, TimePoint deadline) {

@@ -83,8 +83,11 @@ class CaresResolver final : public AsyncResolver {
 
     template <class Make>
     void settle(int status, Make make) noexcept {
-      if (future.done() || owner.closing_) return;  // Cancelled, or nobody is left.
+      if (future.done() || owner.loop_.is_closed()) return;  // Cancelled, or nobody is left.
       try {
+        if (owner.closing_) {
+          throw std::system_error(EAI_FAIL, gai_category(), what + ": the resolver was replaced");
+        }
         if (status != ARES_SUCCESS) throw std::system_error(gai_of(status), gai_category(), what);
         future.set_result(make());
       } catch (...) {
@@ -133,7 +136,7 @@ CaresResolver::CaresResolver(EventLoop& loop, const std::string& servers) : loop
 CaresResolver::~CaresResolver() {
   closing_ = true;
   timer_.cancel();
-  ares_destroy(channel_);  // Answers what is open, to deaf ears, and closes its sockets.
+  ares_destroy(channel_);  // Answers what is open and closes its sockets.
 }
 
 Future<std::vector<AddressInfo>> CaresResolver::getaddrinfo(const AddressQuery& query) {

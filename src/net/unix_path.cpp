@@ -9,7 +9,7 @@
 #include "base/sys.hpp"
 
 #include <aster/base/error.hpp>
-#include <aster/task/scheduler.hpp>
+#include <aster/base/forks.hpp>
 
 #include <cerrno>
 #include <utility>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/debug_text.hpp"
+#include "task/number.hpp"
 
 #include <aster/base/log.hpp>
 #include <aster/task/exception_context.hpp>
@@ -74,11 +75,6 @@ class Callback final : public Runnable {
 
 const RunnableOps Callback::ops{&Callback::run, &Callback::drop, &Callback::describe};
 
-CallbackId next_callback_id() noexcept {
-  static thread_local CallbackId last = 0;
-  return ++last;
-}
-
 }  // namespace
 
 std::string copy_or_empty(const std::string& text) noexcept {
@@ -122,7 +118,7 @@ void FutureBase::complete(State state, bool unretrieved_error) noexcept {
 
 CallbackId FutureBase::add_callback(Function<void()> function, const Context* context) {
   scheduler_->require_open("add_done_callback");
-  const CallbackId id = next_callback_id();
+  const CallbackId id = next_number<Callback>();
   auto* callback = make_in_frame<Callback>(
       *this, id, context != nullptr ? context->slot() : ContextSlot(scheduler_->current_context()),
       std::move(function));

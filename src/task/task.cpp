@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/debug_text.hpp"
+#include "task/number.hpp"
 
 #include <aster/base/function_name.hpp>
 #include <aster/base/log.hpp>
@@ -7,20 +8,11 @@
 #include <aster/task/gather.hpp>
 #include <aster/task/task.hpp>
 
-#include <atomic>
+#include <cstdint>
 
 namespace aster::inline v0 {
 namespace detail {
 namespace {
-
-/// The number of the next task: drawn from all threads' in blocks.
-std::uintptr_t next_task_number() noexcept {
-  constexpr std::uint64_t block = 64;
-  static constinit std::atomic<std::uint64_t> drawn{0};
-  static constinit thread_local std::uint64_t last = 0;
-  if (last % block == 0) last = drawn.fetch_add(block, std::memory_order_relaxed);
-  return static_cast<std::uintptr_t>(++last);
-}
 
 TaskBase& task_of(Runnable& node) noexcept {
   return static_cast<TaskBase&>(static_cast<Driver&>(node));
@@ -72,7 +64,7 @@ const DriverOps TaskBase::driver_ops{
 TaskBase::TaskBase(Scheduler& scheduler, const TaskOptions& options)
     : FutureBase(scheduler, Kind::task, options.source),
       Driver(driver_ops, scheduler.ready_),
-      name_(2 * next_task_number() + 1),
+      name_(2 * static_cast<std::uintptr_t>(next_number<TaskBase>()) + 1),
       context_(options.context != nullptr ? options.context->slot()
                                           : ContextSlot(scheduler.current_context())) {
   if (!options.name.empty()) set_name(options.name);

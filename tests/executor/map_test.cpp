@@ -9,6 +9,8 @@
 #include <latch>
 #include <limits>
 #include <list>
+#include <memory>
+#include <optional>
 #include <ranges>
 #include <stdexcept>
 #include <string>
@@ -91,6 +93,70 @@ TEST(ExecutorMap, AllCallsAreSubmittedAtOnceUnlessABuffersizeLimitsThem) {  // C
   executor.jobs[0]();
   EXPECT_EQ(some.next(), 1);
   EXPECT_EQ(executor.jobs.size(), 3U);  // One looked at, one more submitted.
+}
+
+TEST(ExecutorMap, AnErrorOfTheInputComesOnceBehindWhatWasSubmittedAndEndsTheMap) {  // CF-9
+  ThreadPoolExecutor pool{{.max_workers = 1}};
+  const auto input = std::views::iota(1, 9) | std::views::transform([](int n) {
+                       if (n == 4) throw std::out_of_range("four");
+                       return n;
+                     });
+
+  auto results = pool.map(square, input, {.buffersize = 2});
+
+  EXPECT_EQ(results.next(), 1);
+  EXPECT_EQ(results.next(), 4);  // Four was asked for already.
+  EXPECT_EQ(results.next(), 9);
+  EXPECT_THROW((void)results.next(), std::out_of_range);
+  EXPECT_EQ(results.next(), std::nullopt);
+}
+
+TEST(ExecutorMap, AnErrorOfSubmittingComesBehindWhatWasSubmitted) {  // CF-9
+  ThreadPoolExecutor pool{{.max_workers = 1}};
+  auto results = pool.map(square, std::vector{1, 2, 3, 4}, {.buffersize = 2});
+  std::vector<int> values;
+
+  pool.shutdown();
+
+  auto it = results.begin();
+  values.push_back(*it);
+  ++it;
+  values.push_back(*it);
+  EXPECT_THROW(++it, RuntimeError);
+  ++it;
+  EXPECT_TRUE(it == results.end());
+  EXPECT_EQ(values, (std::vector{1, 4}));
+}
+
+TEST(ExecutorMap, AnErrorOfTheInputComesBehindTheChunksBeforeIt) {  // CF-9
+  class Source final : public detail::MapSource<std::vector<int>> {
+   public:
+    std::optional<ConcurrentFuture<std::vector<int>>> submit() override {
+      if (++chunks_ == 3) throw std::out_of_range("three");
+      ConcurrentFuture<std::vector<int>> chunk;
+      chunk.set_result(std::vector{chunks_, -chunks_});
+      return chunk;
+    }
+
+   private:
+    int chunks_ = 0;
+  };
+  MapResults<int, true> results(std::make_unique<Source>(), {.buffersize = 2});
+  std::vector<int> values;
+
+  for (int i = 0; i < 4; ++i) values.push_back(results.next().value());
+
+  EXPECT_EQ(values, (std::vector{1, -1, 2, -2}));
+  EXPECT_THROW((void)results.next(), std::out_of_range);
+  EXPECT_EQ(results.next(), std::nullopt);
+}
+
+TEST(ExecutorMap, AnErrorOfTheFirstSubmissionsComesFromTheCallItself) {  // CF-9
+  ThreadPoolExecutor pool{{.max_workers = 1}};
+  pool.shutdown();
+  const std::vector<int> numbers{1};
+
+  EXPECT_THROW((void)pool.map(square, numbers, {.buffersize = 1}), RuntimeError);
 }
 
 TEST(ExecutorMap, TimesOutFromTheCallOnAndGoesOnAfterwards) {  // CF-9

@@ -28,7 +28,8 @@ class Cares : public SockTest {
     service().set_async_resolver(detail::make_cares_resolver(loop(), servers));
   }
 
-  // Answers "good.example" with addresses, "silent.example" never, others with NXDOMAIN.
+  // Answers "good.example" with addresses, "silent.example" and questions for the name of
+  // an address never, others with NXDOMAIN.
   Coroutine<> serve() {
     for (;;) {
       ReceivedFrom query = co_await loop().sock_recvfrom(server_, 512);
@@ -45,7 +46,7 @@ class Cares : public SockTest {
       name += (name.empty() ? "" : ".") + query.substr(at + 1, size);
       at += size + 1;
     }
-    if (name.starts_with("silent")) return {};
+    if (name.starts_with("silent") || name.ends_with("in-addr.arpa")) return {};
     const std::string question = query.substr(12, at + 5 - 12);
     const bool asks_ipv4 = query.at(at + 2) == 1;
     const bool known = name == "good.example";
@@ -110,13 +111,46 @@ TEST_P(Cares, ACancelledLookUpEndsAtOnceAndOthersGoOn) {  // EXE-9
   EXPECT_EQ(run(loop().getaddrinfo("good.example", 80)).size(), 4U);
 }
 
-TEST_P(Cares, ALookUpMayBeOpenWhenTheResolverGoes) {
-  auto open = loop().getaddrinfo("silent.example", 80);
+TEST_P(Cares, LookUpsThatAreOpenFailWhenTheResolverIsReplaced) {
+  auto addresses = loop().getaddrinfo("silent.example", 80);
+  auto name = loop().getnameinfo(Address{"192.0.2.1", 80});
+  auto cancelled = loop().getaddrinfo("silent.example", 81);
   net.turns(3);
-  service().set_async_resolver(nullptr);
+  cancelled.cancel();
+
+  use("127.0.0.1:1");
+
+  const auto failure_of = [&](auto future) {
+    try {
+      static_cast<void>(run(std::move(future)));
+    } catch (const std::system_error& failure) {
+      EXPECT_EQ(failure.code(), std::error_code(EAI_FAIL, gai_category()));
+      return std::string(failure.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(failure_of(std::move(addresses)),
+              HasSubstr("getaddrinfo silent.example:80: the resolver was replaced"));
+  EXPECT_THAT(failure_of(std::move(name)),
+              HasSubstr("getnameinfo 192.0.2.1:80: the resolver was replaced"));
+  EXPECT_TRUE(cancelled.cancelled());
+}
+
+TEST(CaresClose, LookUpsThatAreOpenWhenTheLoopClosesAreLeftSilently) {
+  Socket silent{AF_INET, SOCK_DGRAM};
+  silent.bind(loopback());
+  EventLoop loop;
+  std::vector<std::string> reports;
+  loop.set_exception_handler(
+      [&](EventLoop&, const ExceptionContext& context) { reports.push_back(context.message); });
+  loop.service<detail::ResolverService>().set_async_resolver(detail::make_cares_resolver(
+      loop, "127.0.0.1:" + std::to_string(silent.getsockname().port())));
+  auto open = loop.getaddrinfo("silent.example", 80);
+
+  loop.close();
+
   EXPECT_FALSE(open.done());
-  open.cancel();
-  EXPECT_TRUE(open.cancelled());
+  EXPECT_THAT(reports, ::testing::IsEmpty());
 }
 
 TEST_P(Cares, NumericHostsNeedNoQuery) {  // EXE-11

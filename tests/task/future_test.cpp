@@ -9,6 +9,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -405,6 +406,25 @@ TEST_F(FutureTest, RemovingOneCallbackLeavesTheOthers) {
   f.add_done_callback([&](Future<int>) { log += 'c'; });
 
   f.remove_done_callback(b);
+  f.set_result(1);
+  loop.run_until_idle();
+
+  EXPECT_EQ(log, "ac");  // FUT-9
+}
+
+TEST_F(FutureTest, CallbacksThatSeveralThreadsAddInTurnAreToldApart) {
+  Future<int> f = loop.create_future<int>();
+  std::string log;
+  std::vector<CallbackId> ids;
+  // Each of its own thread, as the loop is handed on: numbers start anew in none.
+  for (const char name : {'a', 'b', 'c'}) {
+    std::thread([&, name] {
+      ids.push_back(f.add_done_callback([&log, name](Future<int>) { log += name; }));
+      loop.run_until_idle();
+    }).join();
+  }
+
+  EXPECT_EQ(f.remove_done_callback(ids[1]), 1U);
   f.set_result(1);
   loop.run_until_idle();
 

@@ -4,11 +4,13 @@
 #include <aster/base/config.hpp>
 #include <aster/base/error.hpp>
 #include <aster/base/function.hpp>
+#include <aster/base/intrusive_list.hpp>
 #include <aster/base/time.hpp>
 #include <aster/coro/result.hpp>
 
 #include <concepts>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -20,6 +22,15 @@
 namespace aster::inline v0 {
 
 namespace detail {
+
+class CompletionQueue;
+
+/// What a queue leaves in a future to be told of its end; see concurrent_wait.hpp.
+struct CompletionWatch : ListNode {
+  CompletionWatch() noexcept = default;
+  CompletionQueue* queue = nullptr;
+  std::size_t index = 0;  // The future's number in the queue.
+};
 
 /// The shared state of a `ConcurrentFuture`, without the result's type.
 class ASTER_API ConcurrentStateBase {
@@ -37,6 +48,10 @@ class ASTER_API ConcurrentStateBase {
   [[nodiscard]] bool is_running() const noexcept;
   [[nodiscard]] bool is_done() const noexcept;
   void add_callback(Callback callback);
+  /// Tells the queue of `watch` when it is done, or at once when it is done already.
+  void watch(CompletionWatch& watch) noexcept;
+  /// Nothing is told any more when this returns.
+  void unwatch(CompletionWatch& watch) noexcept;
 
  protected:
   ~ConcurrentStateBase();
@@ -47,7 +62,10 @@ class ASTER_API ConcurrentStateBase {
   /// InvalidStateError when it is done already.
   [[nodiscard]] Lock lock_to_set(const char* call);
   /// The value or error is stored: wakes the waiters and runs the callbacks.
-  void finish(Lock lock) noexcept { complete(std::move(lock), State::finished); }
+  void finish(Lock lock, bool failed) noexcept {
+    failed_ = failed;
+    complete(std::move(lock), State::finished);
+  }
 
  private:
   void complete(Lock lock, State state) noexcept;
@@ -56,7 +74,9 @@ class ASTER_API ConcurrentStateBase {
   mutable std::mutex mutex_;  // Guards all that follows, and the result.
   std::condition_variable done_;
   State state_ = State::pending;
-  std::vector<Callback> callbacks_;  // In order of registration; empty once done.
+  bool failed_ = false;                     // Finished, with an error.
+  std::vector<Callback> callbacks_;         // In order of registration; empty once done.
+  IntrusiveList<CompletionWatch> watches_;  // Empty once done.
 };
 
 template <class T>
@@ -66,12 +86,12 @@ class ConcurrentState : public ConcurrentStateBase {
   void set_result(Args&&... args) {
     Lock lock = lock_to_set("set_result");
     result_.emplace(std::forward<Args>(args)...);
-    finish(std::move(lock));
+    finish(std::move(lock), false);
   }
   void set_error(std::exception_ptr error) {
     Lock lock = lock_to_set("set_exception");
     result_.set_error(std::move(error));
-    finish(std::move(lock));
+    finish(std::move(lock), true);
   }
   [[nodiscard]] T get(Delay timeout) {
     const Lock lock = lock_when_done(timeout, "result");

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -35,19 +34,31 @@ struct ConcurrentWaitResult {
 
 namespace detail {
 
-/// The numbers of futures that are done, in the order of their completion.
+/// The numbers of those of its futures that are done, in the order of their completion.
+/// It needs memory only when it is made, and leaves nothing in the futures when it goes.
 class ASTER_API CompletionQueue {
  public:
-  void push(std::size_t index, bool failed);
+  using States = std::vector<std::shared_ptr<ConcurrentStateBase>>;
+
+  explicit CompletionQueue(States states);
+  CompletionQueue(const CompletionQueue&) = delete;
+  CompletionQueue& operator=(const CompletionQueue&) = delete;
+  ~CompletionQueue();
+
+  /// For the futures, once each, under their mutex: so that comes before the queue's.
+  void push(std::size_t index, bool failed) noexcept;
   /// The next one; none when `deadline` passes first.
   [[nodiscard]] std::optional<std::size_t> pop(TimePoint deadline);
   /// Waits for `count` completions, or for one that failed; false when `deadline` passes first.
   bool wait(std::size_t count, bool or_failure, TimePoint deadline);
 
  private:
-  std::mutex mutex_;  // Guards all that follows.
+  const States states_;
+  std::vector<CompletionWatch> watches_;  // One for each state, and guarded by it.
+  std::mutex mutex_;                      // Guards all that follows.
   std::condition_variable changed_;
-  std::deque<std::size_t> done_;
+  std::vector<std::size_t> done_;  // With room for all.
+  std::size_t popped_count_ = 0;   // Of `done_`.
   bool has_failure_ = false;
 };
 
@@ -71,14 +82,15 @@ std::vector<ConcurrentFuture<T>> without_duplicates(std::vector<ConcurrentFuture
 }
 
 template <class T>
-std::shared_ptr<CompletionQueue> watch(std::vector<ConcurrentFuture<T>>& futures) {
-  auto queue = std::make_shared<CompletionQueue>();
-  for (std::size_t i = 0; i < futures.size(); ++i) {
-    futures[i].add_done_callback([queue, i](const ConcurrentFuture<T>& done) {
-      queue->push(i, !done.cancelled() && done.exception() != nullptr);
-    });
+CompletionQueue::States states_of(const std::vector<ConcurrentFuture<T>>& futures) {
+  CompletionQueue::States states;
+  states.reserve(futures.size());
+  for (const ConcurrentFuture<T>& future : futures) {
+    ASTER_REQUIRE(future.shared_state() != nullptr,
+                  "a ConcurrentFuture to wait for refers to nothing: it was moved from");
+    states.push_back(future.shared_state());
   }
-  return queue;
+  return states;
 }
 
 }  // namespace detail
@@ -98,8 +110,9 @@ ConcurrentWaitResult<T> wait(std::vector<ConcurrentFuture<T>> futures, WaitOptio
   ConcurrentWaitResult<T> result;
   if (futures.empty()) return result;
   const bool is_first = options.return_when == ReturnWhen::FIRST_COMPLETED;
-  static_cast<void>(detail::watch(futures)->wait(
-      is_first ? 1 : futures.size(), options.return_when == ReturnWhen::FIRST_EXCEPTION, deadline));
+  detail::CompletionQueue queue(detail::states_of(futures));
+  static_cast<void>(queue.wait(is_first ? 1 : futures.size(),
+                               options.return_when == ReturnWhen::FIRST_EXCEPTION, deadline));
   for (ConcurrentFuture<T>& future : futures) {
     (future.done() ? result.done : result.not_done).push_back(std::move(future));
   }
@@ -113,7 +126,7 @@ class ConcurrentAsCompleted {
   /// As `as_completed` makes it.
   ConcurrentAsCompleted(std::vector<ConcurrentFuture<T>> futures, TimePoint deadline)
       : futures_(detail::without_duplicates(std::move(futures))),
-        queue_(detail::watch(futures_)),
+        queue_(std::make_unique<detail::CompletionQueue>(detail::states_of(futures_))),
         left_(futures_.size()),
         deadline_(deadline) {}
 
@@ -132,7 +145,7 @@ class ConcurrentAsCompleted {
 
  private:
   std::vector<ConcurrentFuture<T>> futures_;
-  std::shared_ptr<detail::CompletionQueue> queue_;
+  std::unique_ptr<detail::CompletionQueue> queue_;  // Apart, as futures point to it.
   std::size_t left_;
   TimePoint deadline_;
 };

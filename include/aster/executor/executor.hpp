@@ -84,7 +84,8 @@ class ASTER_API Executor {
   /// to the end of the shortest; the results come in the order of the input. Python's
   /// `Executor.map`. Elements are copied. Without `.buffersize` all calls are submitted
   /// now; with it, ranges that are named, and this executor, must outlive the result.
-  /// ValueError for a chunksize or buffersize of 0, or a NaN time-out.
+  /// ValueError for a chunksize or buffersize of 0, or a NaN time-out; also throws what the
+  /// ranges or submitting throw now, see `MapResults` for later.
   ///
   ///     for (int n : pool.map(square, numbers, {.timeout = 5s})) use(n);
   ///     for (int n : pool.map({.buffersize = 8}, add, numbers, others)) use(n);

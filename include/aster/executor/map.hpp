@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -96,7 +97,9 @@ class Zip {
 ///
 /// `next` and the steps of the iterator wait for the result; what its call has thrown they
 /// throw, and the next step goes on behind it. TimeoutError when the time for all of them is
-/// over. Dropped early, it cancels the calls that have not begun. Movable; one thread at a
+/// over. An error of the input or of submitting comes from `map` itself; after that (with a
+/// `buffersize`) once, behind the results of all that was submitted before it, and ends the
+/// map. Dropped early, it cancels the calls that have not begun. Movable; one thread at a
 /// time; may block, so no loop's thread.
 template <class R, bool Chunked = false>
 class MapResults {
@@ -125,12 +128,12 @@ class MapResults {
         chunk_ = next_batch().take();
         std::reverse(chunk_.begin(), chunk_.end());
       }
-      if (chunk_.empty()) return std::nullopt;
+      if (chunk_.empty()) return end_of_input();
       std::optional<value_type> value(std::in_place, std::move(chunk_.back()));
       chunk_.pop_back();
       return value;
     } else {
-      if (futures_.empty()) return std::nullopt;
+      if (futures_.empty()) return end_of_input();
       ConcurrentFuture<R> future = next_batch();
       if constexpr (std::is_void_v<R>) {
         future.result();
@@ -180,8 +183,17 @@ class MapResults {
     }
     ConcurrentFuture<Batch> future = std::move(futures_.front());
     futures_.pop_front();
-    refill();
+    try {
+      refill();
+    } catch (...) {  // Not in the place of this result.
+      input_error_ = std::current_exception();
+      source_.reset();
+    }
     return future;
+  }
+  std::nullopt_t end_of_input() {
+    if (input_error_) std::rethrow_exception(std::exchange(input_error_, nullptr));
+    return std::nullopt;
   }
   void refill() {
     while (source_ && (!in_flight_max_ || futures_.size() < *in_flight_max_)) {
@@ -198,6 +210,7 @@ class MapResults {
   }
 
   std::unique_ptr<detail::MapSource<Batch>> source_;  // Null when the input has ended.
+  std::exception_ptr input_error_;                    // What has ended it, until thrown.
   TimePoint deadline_;
   std::optional<std::size_t> in_flight_max_;
   std::deque<ConcurrentFuture<Batch>> futures_;

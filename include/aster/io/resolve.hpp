@@ -101,6 +101,7 @@ struct AddressQuery {
 };
 
 /// Looks names up in the loop's own thread; c-ares, where the library was built with it.
+/// One that goes while its loop is open fails the look-ups that it has not answered.
 class ASTER_API AsyncResolver {
  public:
   AsyncResolver() noexcept = default;
@@ -129,7 +130,8 @@ class ASTER_API ResolverService final : public EventLoop::Service {
   void use_hosts_only() noexcept { hosts_only_ = true; }
   /// Replaces what asks the system for names.
   void set_lookup(Lookup lookup);
-  /// Replaces what looks names up without threads; null: threads do it.
+  /// Replaces what looks names up without threads; null: threads do it. What was asked
+  /// of the one before fails with EAI_FAIL.
   void set_async_resolver(std::unique_ptr<AsyncResolver> resolver) noexcept {
     async_ = std::move(resolver);
   }

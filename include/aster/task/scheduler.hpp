@@ -2,6 +2,7 @@
 #pragma once
 
 #include <aster/base/config.hpp>
+#include <aster/base/forks.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/ready_queue.hpp>
 #include <aster/base/time.hpp>
@@ -10,7 +11,6 @@
 #include <aster/task/inbox.hpp>
 #include <aster/task/timer_queue.hpp>
 
-#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -24,10 +24,7 @@ struct TaskOptions;
 
 namespace detail {
 
-/// How often this process has been forked: raised in each child, so that a loop
-/// made before knows that it is the parent's. Zero is never a count.
-ASTER_API extern std::atomic<std::uint32_t> fork_count;
-/// Has forks counted from now on.
+/// Has forks counted from now on, in `fork_count`.
 ASTER_API void count_forks();
 
 class FutureBase;

@@ -57,11 +57,19 @@ WORKLOADS = {  # What a request is: (arguments of echo_load, server of each libr
         ["-x", UNIX_PATH, "-s", "1024", "-c", "50"],
         {FLOOR: ["echo_epoll", "unix", UNIX_PATH], "aster": ["echo_aster", "unix", UNIX_PATH],
          "libuv": ["echo_uv", "unix", UNIX_PATH], "asio": ["echo_asio", "unix", UNIX_PATH]}),
-    "a connection for each 64 B echo, × 50": (
+    "a connection for each 64 B echo, × 50, protocol": (
+        ["-m", "churn", "-s", "64", "-c", "50"],
+        {FLOOR: ["echo_epoll"], "aster": ["echo_aster", "protocol"], "libuv": ["echo_uv"],
+         "asio": ["echo_asio", "callbacks"]}),
+    "a connection for each 64 B echo, × 50, streams": (
         ["-m", "churn", "-s", "64", "-c", "50"],
         {FLOOR: ["echo_epoll"], "aster": ["echo_aster"], "libuv": ["echo_uv"],
          "asio": ["echo_asio", "coroutines"]}),
-    "the same, each ended by a reset": (
+    "the same, each ended by a reset, protocol": (
+        ["-m", "reset", "-s", "64", "-c", "50"],
+        {FLOOR: ["echo_epoll"], "aster": ["echo_aster", "protocol"], "libuv": ["echo_uv"],
+         "asio": ["echo_asio", "callbacks"]}),
+    "the same, each ended by a reset, streams": (
         ["-m", "reset", "-s", "64", "-c", "50"],
         {FLOOR: ["echo_epoll"], "aster": ["echo_aster"], "libuv": ["echo_uv"],
          "asio": ["echo_asio", "coroutines"]}),

@@ -333,8 +333,8 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
   if (entry.has(Entry::is_unix_stream)) [[unlikely]]
     return attempt_recv_telling(entry, operation);
   const std::span<char> target = target_of(operation);
-  const std::int64_t result = sys::uninterrupted(
-      [&] { return sys::recv(operation.fd, target.data(), target.size()); });
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::recv(operation.fd, target.data(), target.size()); });
   return note_received(entry, operation, target, result, false);
 }
 
@@ -342,16 +342,15 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
                                                        Operation& operation) noexcept {
   const std::span<char> target = target_of(operation);
   bool has_stopped = false;
-  const std::int64_t result = sys::uninterrupted([&] {
-    return sys::recv_telling(operation.fd, target.data(), target.size(), has_stopped);
-  });
+  const std::int64_t result = sys::uninterrupted(
+      [&] { return sys::recv_telling(operation.fd, target.data(), target.size(), has_stopped); });
   return note_received(entry, operation, target, result, has_stopped);
 }
 
 bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
   const std::span<char> target = target_of(operation);
-  const std::int64_t result = sys::uninterrupted(
-      [&] { return sys::read(operation.fd, target.data(), target.size()); });
+  const std::int64_t result =
+      sys::uninterrupted([&] { return sys::read(operation.fd, target.data(), target.size()); });
   return note_received(entry, operation, target, result, false);
 }
 

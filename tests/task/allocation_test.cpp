@@ -203,5 +203,28 @@ TEST(Delivery, OfALongMessageIsTwoMore) {
   EXPECT_EQ(delivery(10, "the operator has asked for an orderly end"), 13U);
 }
 
+struct Refusal {};
+
+Coroutine<> refuses() {
+  throw Refusal();
+  co_return;
+}
+
+// Throwing it again would be one more of the runtime.
+TEST(Delivery, OfAnErrorToAnOutcomeIsTheErrorsOwnAllocationOnly) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  testing::SimLoop loop;
+  auto rethrown = []() -> Coroutine<> {
+    Outcome<> ended = co_await outcome(refuses());
+    EXPECT_THROW(ended.value(), Refusal);
+  };
+  auto kept = []() -> Coroutine<> {
+    Outcome<> ended = co_await outcome(refuses());
+    EXPECT_FALSE(ended.has_value());
+  };
+  EXPECT_EQ(loop.run_until_complete(count_rounds(rethrown)), 2U * rounds);
+  EXPECT_EQ(loop.run_until_complete(count_rounds(kept)), 1U * rounds);
+}
+
 }  // namespace
 }  // namespace aster

@@ -348,6 +348,7 @@ bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
 }
 
 bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
+  if (entry.has(Entry::is_unix_stream)) return attempt_recv_telling(entry, operation);
   const std::span<char> target = target_of(operation);
   const std::int64_t result =
       sys::uninterrupted([&] { return sys::read(operation.fd, target.data(), target.size()); });

@@ -545,8 +545,8 @@ TEST_P(BackendTest, DataBehindPassedDescriptorsIsReceived) {
     std::memcpy(CMSG_DATA(&header), &sender, sizeof sender);
     ASSERT_EQ(::sendmsg(sender, &message, 0), static_cast<ssize_t>(text.size()));
   };
-  for (int i = 0; i < 3; ++i) {
-    Op op(Kind::recv, receiver);
+  for (const Kind kind : {Kind::recv, Kind::read, Kind::recv, Kind::read}) {
+    Op op(kind, receiver);
     op.size = 1000;
     if (backend().submit(op)) ADD_FAILURE() << "nothing was there";
     send_with_descriptor("one ");
@@ -554,7 +554,12 @@ TEST_P(BackendTest, DataBehindPassedDescriptorsIsReceived) {
     send(sender, "three");
     run_until([&] { return op.completions == 1; });
     std::string all = op.received;
-    while (all.size() < 13) all += receive(receiver);  // A recv stops at each of them.
+    for (int i = 0; i < 2 && all.size() < 13; ++i) {  // A receive stops at each of them.
+      Op more(kind, receiver);
+      more.size = 1000;
+      EXPECT_GT(run(more), 0);
+      all += more.received;
+    }
     EXPECT_EQ(all, "one two three");
   }
 }

@@ -60,6 +60,20 @@ TEST(AwaitPath, GoesOnAcrossTasks) {
   EXPECT_THAT(lines_of(second.exception()), ElementsAre(inner_line, outer_line, line));
 }
 
+TEST(AwaitPath, GoesOnWhenAnOutcomeIsThrown) {
+  aster::testing::SimLoop loop;
+  unsigned line = 0;
+  auto take_value = [&line]() -> Coroutine<> {
+    line = __LINE__ + 1;
+    Outcome<> ended = co_await outcome(outer());
+    ended.value();
+  };
+  auto task = loop.create_task(take_value);
+  loop.run_until_idle();
+
+  EXPECT_THAT(lines_of(task.exception()), ElementsAre(inner_line, outer_line, line));
+}
+
 TEST(AwaitPath, NoExceptionHasNone) { EXPECT_EQ(format_await_path(nullptr), ""); }
 
 }  // namespace

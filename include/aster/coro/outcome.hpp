@@ -92,7 +92,10 @@ class [[nodiscard]] QuietCallAwaiter final : public CallAwaiter<T> {
  public:
   using CallAwaiter<T>::CallAwaiter;
   Outcome<T> await_resume() {
-    if (this->result().has_error()) return this->result().error();
+    if (this->result().has_error()) {
+      note_rethrow(this->result().error());  // Its path goes on here.
+      return this->result().error();
+    }
     if constexpr (std::is_void_v<T>) {
       this->result().require_value();
       return Outcome<T>(std::in_place);

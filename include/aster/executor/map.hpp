@@ -198,7 +198,12 @@ class MapResults {
   void refill() {
     while (source_ && (!in_flight_max_ || futures_.size() < *in_flight_max_)) {
       if (auto future = source_->submit()) {
-        futures_.push_back(std::move(*future));
+        try {
+          futures_.push_back(*future);
+        } catch (...) {
+          future->cancel();  // As nobody will ask for it.
+          throw;
+        }
       } else {
         source_.reset();
       }

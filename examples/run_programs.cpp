@@ -27,7 +27,7 @@ aster::Coroutine<Finished> run_command(std::string command) {
                                                         .stderr_ = aster::STDOUT,
                                                         .process_group = 0});
   auto talking = aster::create_task(process.communicate());
-  auto output = co_await aster::outcome(aster::wait_for(talking, 2s));
+  auto output = co_await aster::outcome(aster::wait_for(talking, 10s));
   if (!output.has_value()) {
     ::kill(-process.pid(), SIGKILL);  // The shell's group: what it has started, too.
     int code = co_await process.wait();

@@ -34,7 +34,7 @@ struct Task {
 // For each kind of event, in the order of `Event`: when the task goes on and with what answer.
 void (*const handlers[])(const Event&, Task&) = {
     [](const Event& event, Task& task) {
-      task.wake_up = Clock::now() + std::get<AsyncSleep>(event).time;
+      task.wake_up += std::get<AsyncSleep>(event).time;  // Counts from when it was due.
       task.answer = 0;
     },
     [](const Event& event, Task& task) {
@@ -47,8 +47,8 @@ std::vector<int> run(std::vector<Coroutine> coroutines) {
   const auto later = [](const Task& a, const Task& b) { return a.wake_up > b.wake_up; };
   std::vector<int> results(coroutines.size());
   std::vector<Task> heap;
-  for (Coroutine& each : coroutines)
-    heap.push_back({Clock::now(), std::move(each), heap.size(), {}});
+  const auto start = Clock::now();
+  for (Coroutine& each : coroutines) heap.push_back({start, std::move(each), heap.size(), {}});
   while (!heap.empty()) {
     std::pop_heap(heap.begin(), heap.end(), later);
     Task& task = heap.back();

@@ -47,11 +47,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def answers(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 class Nginx(unittest.TestCase):
     def setUp(self):
         temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -71,8 +66,11 @@ class Nginx(unittest.TestCase):
                 [NGINX, "-p", self.folder, "-e", self.folder / "error.log", "-c",
                  self.folder / "nginx.conf"],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-            support.wait_until(lambda: process.poll() is not None or answers(port),
-                               "nginx answers or gives up")
+            # It writes its number when it listens. That somebody answers says less: it may
+            # be who has taken the port.
+            support.wait_until(
+                lambda: process.poll() is not None or (self.folder / "nginx.pid").exists(),
+                "nginx listens or gives up")
             if process.poll() is None:
                 self.addCleanup(self.stop, process)
                 return port

@@ -144,13 +144,13 @@ class Bodies(CrawlerTest):
 
 class BadServers(CrawlerTest):
     def test_stall_before_the_answer(self):
-        self.assert_fails(None, "timed out", "--timeout", "1")
+        self.assert_fails(None, "timed out", "--timeout", "5")
 
     def test_stall_in_the_body(self):
         def answer(connection):
             connection.sendall(OK + b"Content-Length: 1000\r\n\r\nabc")
             connection.recv(1)
-        self.assert_fails(answer, "timed out", "--timeout", "1")
+        self.assert_fails(answer, "timed out", "--timeout", "5")
 
     def test_reset_before_the_answer(self):
         self.assert_fails(support.reset, "reset")
@@ -401,11 +401,13 @@ class CommandLine(CrawlerTest):
 
     def test_no_more_than_concurrency_at_once(self):
         running, most = set(), []
+        three = threading.Barrier(3, timeout=support.LIMIT)
 
         def answer(connection):
             running.add(connection)
             most.append(len(running))
-            time.sleep(0.05)
+            three.wait()
+            time.sleep(0.05)  # A fourth would come now.
             running.discard(connection)
             whole(b"x")(connection)
 

@@ -24,7 +24,7 @@ class Executors(unittest.TestCase):
         self.assertTrue(all(found), done.stdout)
         return [match.groups() for match in found]
 
-    def check(self, lines, workers):
+    def check(self, lines):
         main = [(who, message) for who, what, message in lines if what == "run_blocking_tasks"]
         self.assertEqual([message.split(":")[0] for _, message in main],
                          ["starting", "creating executor tasks", "waiting for executor tasks",
@@ -35,18 +35,18 @@ class Executors(unittest.TestCase):
         self.assertEqual(sorted((what, message) for _, what, message in calls),
                          sorted((f"blocks({n})", message) for n in range(6)
                                 for message in ("running", "done")))
-        self.assertIn(len({who for who, _, _ in calls}), workers)
+        self.assertIn(len({who for who, _, _ in calls}), [2, 3])  # A third may come up late.
         self.assertNotIn(main[0][0], {who for who, _, _ in calls})
 
     def test_threads(self):
         lines = self.lines("executor_thread")
-        self.check(lines, [3])
+        self.check(lines)
         names = {who for who, what, _ in lines if what.startswith("blocks")}
-        self.assertEqual(names, {f"ThreadPoolExecutor-0_{n}" for n in range(3)})
+        self.assertLessEqual(names, {f"ThreadPoolExecutor-0_{n}" for n in range(3)})
         self.assertEqual(lines[0][0], "MainThread")
 
     def test_processes(self):
-        self.check(self.lines("executor_process"), [2, 3])  # A third may come up late.
+        self.check(self.lines("executor_process"))
 
 
 if __name__ == "__main__":

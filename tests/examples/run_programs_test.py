@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Commands run at once; what each has written is printed when it ends."""
 
+import pathlib
 import subprocess
+import tempfile
 import unittest
 
 import support
@@ -19,8 +21,19 @@ class RunPrograms(unittest.TestCase):
                          "[echo out; echo err >&2; exit 3] 3\nout\nerr\n")
 
     def test_the_fast_one_is_first(self):
-        self.assertEqual(self.output_of("sleep 0.5; echo slow", "echo fast"),
-                         "[echo fast] 0\nfast\n[sleep 0.5; echo slow] 0\nslow\n")
+        with tempfile.TemporaryDirectory() as folder:
+            # The slow one ends when the fast one is printed, however slow the machine is.
+            printed = pathlib.Path(folder, "printed")
+            slow = f"until test -e {printed}; do sleep 0.01; done; echo slow"
+            with subprocess.Popen([support.program("run_programs"), slow, "echo fast"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True) as process:
+                self.assertEqual([process.stdout.readline() for _ in range(2)],
+                                 ["[echo fast] 0\n", "fast\n"])
+                printed.touch()
+                self.assertEqual(process.communicate(timeout=support.LIMIT),
+                                 (f"[{slow}] 0\nslow\n", ""))
+            self.assertEqual(process.returncode, 0)
 
     def test_what_takes_too_long_is_killed(self):
         self.assertEqual(self.output_of("exec sleep 60"), "[exec sleep 60] -9\ntook too long\n")

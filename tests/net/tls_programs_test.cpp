@@ -36,6 +36,14 @@ class TlsProgramsSlow : public Programs {
     co_return output;
   }
 
+  /// A server that is a program of others, and a connection to it.
+  struct Dialled {
+    Dialled(Task<std::string> server, Connection connection)
+        : running(std::move(server)), link(std::move(connection)) {}
+    Task<std::string> running;
+    Connection link;
+  };
+
   /// A port that was free a moment ago.
   static int free_port() {
     Socket socket(AF_INET, SOCK_STREAM);
@@ -43,16 +51,27 @@ class TlsProgramsSlow : public Programs {
     return socket.getsockname().port();
   }
 
-  /// Connects, as soon as the program at the other end listens.
-  static Coroutine<Connection> dial(int port, ConnectOptions options) {
-    for (int i = 0; i < 500; ++i) {
-      auto connecting = outcome(open_connection("127.0.0.1", port, options));
-      auto link = co_await std::move(connecting);
-      if (link.has_value()) co_return std::move(link).value();
-      co_await sleep(10ms);
+  /// Runs the server that `start(port)` gives and connects to it as soon as it listens. When it
+  /// ends before, somebody else has taken the port: it is run again on another.
+  template <class Start>
+  static Coroutine<Dialled> dial(Start start, ConnectOptions options) {
+    options.ssl_handshake_timeout = 5s;  // Whoever has the port may say nothing.
+    std::string output;
+    for (int ports = 0; ports < 5; ++ports) {
+      const int port = free_port();
+      Task<std::string> running = start(port);
+      for (int tries = 1; !running.done(); ++tries) {
+        auto connecting = outcome(open_connection("127.0.0.1", port, options));
+        auto link = co_await std::move(connecting);
+        // The last error is the test's.
+        if (link.has_value() || tries == 1000) {
+          co_return Dialled(std::move(running), std::move(link).value());
+        }
+        co_await sleep(10ms);
+      }
+      output = co_await std::move(running);
     }
-    auto last = open_connection("127.0.0.1", port, options);
-    co_return co_await std::move(last);
+    throw std::runtime_error("a server ends at once: " + output);
   }
 
   /// Runs a server, until `stop`.
@@ -166,20 +185,23 @@ TEST_P(TlsProgramsSlow, WeConnectToOpenssl) {
     SSLContext context = client_context();
     context.set_alpn_protocols({"http/1.1"});
     for (const char* version : {"-tls1_2", "-tls1_3"}) {
-      const int port = free_port();
-      auto serving = create_task(shell("timeout 20 openssl s_server -accept " +
-                                       std::to_string(port) + " -cert " + cert + " -key " + key +
-                                       " -rev -quiet -naccept 1 -alpn http/1.1 " + version));
+      const auto server = [&](int port) {
+        return create_task(shell("timeout 20 openssl s_server -accept " + std::to_string(port) +
+                                 " -cert " + cert + " -key " + key +
+                                 " -rev -quiet -naccept 1 -alpn http/1.1 " + version));
+      };
       ConnectOptions options;
       options.ssl = &context;
       options.server_hostname = "localhost";
-      Connection link = co_await dial(port, options);
+      auto dialling = dial(server, options);
+      Dialled dialled = co_await std::move(dialling);
+      Connection& link = dialled.link;
       link.writer.write("abc\n");
       EXPECT_EQ(co_await link.reader.readline(), "cba\n");
       EXPECT_EQ(link.writer.ssl_object().selected_alpn_protocol(), "http/1.1");
       link.writer.close();
       EXPECT_EQ(co_await error_of(detail::as_coroutine(link.writer.wait_closed())), "");
-      co_await std::move(serving);
+      co_await std::move(dialled.running);
     }
   };
   run(test());
@@ -223,20 +245,23 @@ TEST_P(TlsProgramsSlow, GnutlsConnectsToUsAndWeToIt) {
                              priority + "--port PORT localhost");
       EXPECT_THAT(echoed, HasSubstr("hello\n"));
 
-      const int port = free_port();
-      auto serving =
-          start("gnutls-serv --quiet --echo --port " + std::to_string(port) + " --x509certfile " +
-                cert + " --x509keyfile " + key + " --priority NORMAL:-VERS-ALL:+" + version);
+      const auto server = [&](int port) {
+        return start("gnutls-serv --quiet --echo --port " + std::to_string(port) +
+                     " --x509certfile " + cert + " --x509keyfile " + key +
+                     " --priority NORMAL:-VERS-ALL:+" + version);
+      };
       const SSLContext ours = client_context();
       ConnectOptions options;
       options.ssl = &ours;
       options.server_hostname = "localhost";
-      Connection link = co_await dial(port, options);
+      auto dialling = dial(server, options);
+      Dialled dialled = co_await std::move(dialling);
+      Connection& link = dialled.link;
       link.writer.write("hello\n");
       EXPECT_EQ(co_await link.reader.readline(), "hello\n");
       link.writer.close();
       EXPECT_EQ(co_await error_of(detail::as_coroutine(link.writer.wait_closed())), "");
-      co_await stop(std::move(serving));
+      co_await stop(std::move(dialled.running));
     }
   };
   run(test());
@@ -258,25 +283,28 @@ TEST_P(TlsProgramsSlow, NginxServesUsAndAsksUs) {
     how.ssl = &serving;
     Server ours = co_await start_server(answer, "127.0.0.1", 0, how);
     const std::string behind = std::to_string(ours.sockets().front().getsockname().port());
-    const int port = free_port();
-    const std::string configuration = write_file(
-        "nginx.conf",
-        "daemon off; master_process off; pid " + path("pid") + "; error_log " + path("error.log") +
-            "; events {} http { access_log off; client_body_temp_path " + path("body") +
-            "; proxy_temp_path " + path("proxy") + "; fastcgi_temp_path " + path("fastcgi") +
-            "; uwsgi_temp_path " + path("uwsgi") + "; scgi_temp_path " + path("scgi") +
-            "; server { listen 127.0.0.1:" + std::to_string(port) + " ssl; ssl_certificate " +
-            cert + "; ssl_certificate_key " + key + "; root " + directory.string() +
-            "; location /back { proxy_pass https://127.0.0.1:" + behind +
-            "; proxy_ssl_verify on; proxy_ssl_name example.test; "
-            "proxy_ssl_trusted_certificate " +
-            root + "; } } }\n");
-    auto running = start("nginx -c " + configuration);
+    const auto server = [&](int port) {
+      const std::string configuration = write_file(
+          "nginx.conf",
+          "daemon off; master_process off; pid " + path("pid") + "; error_log " +
+              path("error.log") + "; events {} http { access_log off; client_body_temp_path " +
+              path("body") + "; proxy_temp_path " + path("proxy") + "; fastcgi_temp_path " +
+              path("fastcgi") + "; uwsgi_temp_path " + path("uwsgi") + "; scgi_temp_path " +
+              path("scgi") + "; server { listen 127.0.0.1:" + std::to_string(port) +
+              " ssl; ssl_certificate " + cert + "; ssl_certificate_key " + key + "; root " +
+              directory.string() + "; location /back { proxy_pass https://127.0.0.1:" + behind +
+              "; proxy_ssl_verify on; proxy_ssl_name example.test; "
+              "proxy_ssl_trusted_certificate " +
+              root + "; } } }\n");
+      return start("nginx -c " + configuration);
+    };
     const SSLContext context = client_context();
     ConnectOptions options;
     options.ssl = &context;
     options.server_hostname = "localhost";
-    Connection link = co_await dial(port, options);
+    auto dialling = dial(server, options);
+    Dialled dialled = co_await std::move(dialling);
+    Connection& link = dialled.link;
     link.writer.write("GET /bulk HTTP/1.1\r\nHost: localhost\r\n\r\n");
     static_cast<void>(co_await link.reader.readuntil("\r\n\r\n"));
     const std::string body = co_await link.reader.readexactly(bulk_size);
@@ -286,7 +314,7 @@ TEST_P(TlsProgramsSlow, NginxServesUsAndAsksUs) {
     EXPECT_THAT(proxied, HasSubstr("from aster"));
     link.writer.close();
     ours.close();
-    co_await stop(std::move(running));
+    co_await stop(std::move(dialled.running));
   };
   run(test());
 }
@@ -316,7 +344,7 @@ with socket.create_connection(("127.0.0.1", port)) as raw:
     EXPECT_EQ(co_await serve(context, echo_bulk, command + " 1.3"), "TLSv1.3 True\n");
     EXPECT_EQ(co_await serve(context, echo_bulk, command + " 1.2"), "TLSv1.2 True\n");
 
-    const std::string server = write_file("server.py", R"(
+    const std::string program = write_file("server.py", R"(
 import asyncio, ssl, sys
 async def echo(reader, writer):
     while data := await reader.read(65536):
@@ -333,20 +361,23 @@ async def main():
     await asyncio.wait_for(done.wait(), 60)
 asyncio.run(main())
 )");
-    const int port = free_port();
-    auto serving = create_task(shell("timeout 60 python3 " + server + " " + std::to_string(port) +
-                                     " " + cert + " " + key));
+    const auto server = [&](int port) {
+      return create_task(shell("timeout 60 python3 " + program + " " + std::to_string(port) + " " +
+                               cert + " " + key));
+    };
     const SSLContext ours = client_context();
     ConnectOptions options;
     options.ssl = &ours;
     options.server_hostname = "localhost";
-    Connection link = co_await dial(port, options);
+    auto dialling = dial(server, options);
+    Dialled dialled = co_await std::move(dialling);
+    Connection& link = dialled.link;
     const std::string data = pattern(bulk_size);
     const std::string received = co_await net_tests::exchange(link, data);
     EXPECT_TRUE(received == data);
     link.writer.close();
     EXPECT_EQ(co_await error_of(detail::as_coroutine(link.writer.wait_closed())), "");
-    EXPECT_EQ(co_await std::move(serving), "");
+    EXPECT_EQ(co_await std::move(dialled.running), "");
   };
   run(test());
 }

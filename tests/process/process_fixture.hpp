@@ -25,6 +25,10 @@ using net_tests::real_systems;
 using net_tests::System;
 using support::Logged;
 
+/// How often a test looks, a millisecond apart, for what a child is to do: a busy machine may
+/// keep it waiting for seconds.
+inline constexpr int child_patience = 10'000;
+
 /// Whether this process has no child at all, no zombie either.
 inline bool has_no_child() {
   siginfo_t info{};

@@ -103,7 +103,7 @@ TEST_P(SubprocessProtocols, ThePipesMayEndBeforeTheProcess) {
         get_running_loop().subprocess_shell(noting(), "exec >&-; exec sleep 60", options);
     auto link = co_await std::move(starting);
     Noting& protocol = link.protocol();
-    for (int i = 0; i < 1000 && protocol.log != "made pipe1 "; ++i) co_await sleep(1ms);
+    for (int i = 0; i < child_patience && protocol.log != "made pipe1 "; ++i) co_await sleep(1ms);
     EXPECT_EQ(protocol.log, "made pipe1 ");
     link.transport().kill();
     co_await protocol.lost;
@@ -197,7 +197,7 @@ TEST_P(SubprocessProtocols, ErrorsOfCallbacksAreToldAndEndNothing) {
     auto starting = get_running_loop().subprocess_shell(make, "echo x; read y; echo z");
     auto link = co_await std::move(starting);
     Noting& protocol = link.protocol();
-    for (int i = 0; i < 1000 && protocol.data[1].empty(); ++i) co_await sleep(1ms);
+    for (int i = 0; i < child_patience && protocol.data[1].empty(); ++i) co_await sleep(1ms);
     link.transport().get_pipe_transport(0)->write("go\n");
     co_await protocol.lost;
     EXPECT_EQ(protocol.data[1], "x\nz\n");
@@ -227,7 +227,8 @@ TEST_P(SubprocessProtocols, FlowControlOfStandardInputIsPassedOn) {
     auto link = co_await std::move(starting);
     Noting& protocol = link.protocol();
     link.transport().get_pipe_transport(0)->write(std::string(1 << 20, 'x'));
-    for (int i = 0; i < 1000 && protocol.log != "made pause resume "; ++i) co_await sleep(1ms);
+    for (int i = 0; i < child_patience && protocol.log != "made pause resume "; ++i)
+      co_await sleep(1ms);
     link.transport().get_pipe_transport(0)->close();
     co_await protocol.lost;
     EXPECT_EQ(protocol.log, "made pause resume pipe0 exited0 lost");

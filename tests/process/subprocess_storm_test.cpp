@@ -182,7 +182,7 @@ TEST_P(SubprocessStormSlow, CancelledAtEveryMomentNoChildIsLeft) {
       task.cancel();
       auto ended = co_await outcome(task);
       EXPECT_TRUE(ended.cancelled() || ended.has_value());
-      for (int i = 0; i < 10000 && !has_no_child(); ++i) co_await sleep(1ms);
+      for (int i = 0; i < child_patience && !has_no_child(); ++i) co_await sleep(1ms);
       EXPECT_TRUE(has_no_child());  // Its input is closed, so cat has ended.
     }
   };
@@ -223,7 +223,7 @@ TEST_P(SubprocessStormSlow, EveryCallOfTheSystemMayFail) {
                     "unavailable");
         }
       }
-      for (int i = 0; i < 10000 && (!has_no_child() || open_fd_count() != fds); ++i) {
+      for (int i = 0; i < child_patience && (!has_no_child() || open_fd_count() != fds); ++i) {
         run(detail::as_coroutine(sleep(1ms)));
       }
       EXPECT_TRUE(has_no_child()) << static_cast<int>(fault.call) << " " << nth;

@@ -352,7 +352,7 @@ TEST_P(Subprocess, ADroppedProcessIsStillReaped) {
     ::close(ends[0]);
     EXPECT_FALSE(has_no_child());  // It runs on.
     ::close(ends[1]);
-    for (int i = 0; i < 1000 && !has_no_child(); ++i) co_await sleep(1ms);
+    for (int i = 0; i < child_patience && !has_no_child(); ++i) co_await sleep(1ms);
     EXPECT_TRUE(has_no_child());
   };
 
@@ -364,7 +364,7 @@ TEST_P(Subprocess, ADroppedProcessLetsGoOfItsPipes) {
     {
       Process p = co_await create_subprocess_exec({.stdout_ = PIPE}, "yes");
     }
-    for (int i = 0; i < 1000 && !has_no_child(); ++i) co_await sleep(1ms);
+    for (int i = 0; i < child_patience && !has_no_child(); ++i) co_await sleep(1ms);
     EXPECT_TRUE(has_no_child());  // By SIGPIPE.
   };
 

@@ -3,6 +3,7 @@
 // reset. Children have their own limits.
 #include "net/net_fixture.hpp"
 #include "support/blocking_client.hpp"
+#include "support/sanitizers.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -118,11 +119,9 @@ int serve_without_descriptors(Backend backend) {
 }
 
 TEST_P(ServerStormSlow, ServesOnWithoutDescriptorsAndRecovers) {  // C9, CON-29
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer)
-  GTEST_SKIP() << "this sanitizer needs descriptors of its own";
-#endif
-#endif
+  if (support::has_undefined_sanitizer) {
+    GTEST_SKIP() << "this sanitizer needs descriptors of its own";
+  }
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) ::_exit(serve_without_descriptors(GetParam().backend));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Sessions that are taken up again, tickets, new keys, renegotiation, memory.
 #include "net/tls_peer.hpp"
+#include "support/sanitizers.hpp"
 
 #include <malloc.h>
 
@@ -242,13 +243,9 @@ TEST(TlsChanges, RenegotiationIsRefused) {
 
 // What an idle connection costs is bounded: 20 KiB at each end.
 TEST(TlsMemory, AnIdleConnectionOwnsNoBuffers) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "the allocator does not count";
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  GTEST_SKIP() << "the allocator does not count";
-#endif
-#endif
+  if (support::has_address_sanitizer || support::has_thread_sanitizer) {
+    GTEST_SKIP() << "the allocator does not count";
+  }
   Net net({"epoll", false, {}, Backend::epoll});
   const auto test = []() -> Coroutine<> {
     const Contexts contexts;

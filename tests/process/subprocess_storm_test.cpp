@@ -7,6 +7,7 @@
 // ASTER_TEST_CHILDREN=n sets how many children a storm makes on each way (2000; 200 by
 // fork).
 #include "process/process_fixture.hpp"
+#include "support/sanitizers.hpp"
 
 #include <aster/testing/faults.hpp>
 
@@ -33,14 +34,6 @@ int storm_size() {
   if (chosen != nullptr) return std::atoi(chosen);
   return detail::spawn_way().shares_memory ? 2000 : 200;
 }
-
-#if defined(__SANITIZE_THREAD__)
-constexpr bool has_thread_sanitizer = true;
-#elif defined(__has_feature)
-constexpr bool has_thread_sanitizer = __has_feature(thread_sanitizer);
-#else
-constexpr bool has_thread_sanitizer = false;
-#endif
 
 // How many threads there are, counting for a moment those that were joined.
 std::size_t thread_count() {
@@ -262,11 +255,9 @@ std::vector<std::string> seen_by_a_child_of_the_host() {
 }
 
 TEST_P(SubprocessStormSlow, WhoeverElseForksGetsNoneOfOurDescriptors) {
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer)
-  GTEST_SKIP() << "this sanitizer opens pipes of its own, which children may get";
-#endif
-#endif
+  if (support::has_undefined_sanitizer) {
+    GTEST_SKIP() << "this sanitizer opens pipes of its own, which children may get";
+  }
   std::set<std::string> inherited;  // What children get anyway.
   for (int fd = 0; fd < 1024; ++fd) {
     const int flags = ::fcntl(fd, F_GETFD);
@@ -327,7 +318,7 @@ class SubprocessFaults : public ProcessTest {
  protected:
   // The thread sanitizer does not let a process that was forked from one with threads
   // start any.
-  static bool may_fork() { return !has_thread_sanitizer || GetParam().has_pidfd; }
+  static bool may_fork() { return !support::has_thread_sanitizer || GetParam().has_pidfd; }
 };
 ASTER_ON_ALL_WAYS(SubprocessFaults);
 

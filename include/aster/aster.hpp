@@ -14,6 +14,7 @@
 #include <aster/base/function_name.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/log.hpp>
+#include <aster/base/narrow_list.hpp>
 #include <aster/base/random.hpp>
 #include <aster/base/ready_queue.hpp>
 #include <aster/base/ring_buffer.hpp>
@@ -48,6 +49,7 @@
 #include <aster/task/ensure_future.hpp>
 #include <aster/task/exception_context.hpp>
 #include <aster/task/future.hpp>
+#include <aster/task/future_details.hpp>
 #include <aster/task/gather.hpp>
 #include <aster/task/inbox.hpp>
 #include <aster/task/introspection_table.hpp>

@@ -91,12 +91,34 @@ FutureBase::~FutureBase() {
     DoneHook* hook = link.as_hook();
     if (hook != nullptr && hook->discard_ != nullptr) hook->discard_(*hook);
   }
-  scheduler_->release_reference();
+  if (FutureDetails* const more = details()) scheduler_->details().give_back(*more);
+  scheduler_->remove_future();
+}
+
+FutureDetails& FutureBase::own_details() noexcept {
+  if (details() == nullptr) {
+    details_ = reinterpret_cast<std::uintptr_t>(&scheduler_->details().take(details_));
+  }
+  return *details();
+}
+
+void FutureBase::keep_message(std::string&& message) noexcept {
+  if (details() != nullptr || !message.empty()) own_details().message = std::move(message);
+}
+
+std::string FutureBase::take_message() noexcept {
+  FutureDetails* const more = details();
+  return more != nullptr ? std::exchange(more->message, {}) : std::string();
+}
+
+std::string FutureBase::message_copy() const noexcept {
+  const FutureDetails* const more = details();
+  return more != nullptr ? copy_or_empty(more->message) : std::string();
 }
 
 bool FutureBase::cancel(std::string&& message) noexcept {
   if (is_done()) return false;
-  message_ = std::move(message);
+  keep_message(std::move(message));
   complete(State::cancelled, false);
   return true;
 }

@@ -51,12 +51,13 @@ struct Layout {
 
     t.future_state = offsetof(FutureBase, state_);
     t.future_kind = offsetof(FutureBase, kind_);
-    t.future_links = offsetof(FutureBase, links_) + offsetof(IntrusiveList<DoneLink>, root_);
+    t.future_links = offsetof(FutureBase, links_) + offsetof(NarrowList<DoneLink>, first_);
     t.future_source = offsetof(FutureBase, source_);
 
     t.task_node = offsetof(FutureBase, next_) - t.node_next;
     t.task_driver = offsetof(TaskBase, ops_);
-    t.task_name = offsetof(TaskBase, name_);
+    t.task_details = offsetof(FutureBase, details_);
+    t.details_name = offsetof(FutureDetails, name);
 
     t.runnable_kind = offsetof(Driver, ops_);
     t.driver_frame = offsetof(Driver, leaf_);
@@ -67,6 +68,7 @@ struct Layout {
     t.call_size = sizeof(CallLink);
     t.call_parent = offsetof(CallLink, parent_);
 
+    t.link_next = offsetof(NarrowNode, next_);
     t.link_target = offsetof(DoneLink, target_);
     t.hook_owner = offsetof(DoneHook, owner_);
     t.watch_owner = offsetof(ChildWatch, owner_);
@@ -90,7 +92,7 @@ struct Layout {
   // What the table leaves unsaid.
   static_assert(offsetof(FutureBase, next_) < offsetof(FutureBase, links_) &&
                 offsetof(TaskBase, links_) == offsetof(FutureBase, links_));
-  static_assert(offsetof(DoneLink, next_) == offsetof(ListNode, next_));
+  static_assert(offsetof(DoneLink, next_) == offsetof(NarrowNode, next_));
   static_assert(offsetof(DoneHook, target_) == offsetof(DoneLink, target_));
   static_assert(offsetof(Driver, ops_) == 0 && offsetof(ChildWatch, ops_) == 0);
 };

@@ -37,9 +37,9 @@ const DriverOps TaskBase::driver_ops{
     [](Driver& self) noexcept { return task_of(self).uncancel(); },
     [](const Driver& self) noexcept { return task_of(self).cancelling(); },
     [](Driver& self, std::string&& message) noexcept {
-      task_of(self).message() = std::move(message);
+      static_cast<FutureBase&>(task_of(self)).keep_message(std::move(message));
     },
-    [](Driver& self) noexcept { return std::exchange(task_of(self).message(), {}); },
+    [](Driver& self) noexcept { return task_of(self).take_message(); },
     [](Driver& self, std::exception_ptr error) noexcept {
       task_of(self).keep_error(std::move(error));
     },
@@ -64,17 +64,21 @@ const DriverOps TaskBase::driver_ops{
 TaskBase::TaskBase(Scheduler& scheduler, const TaskOptions& options)
     : FutureBase(scheduler, Kind::task, options.source),
       Driver(driver_ops, scheduler.ready_),
-      name_(2 * static_cast<std::uintptr_t>(next_number<TaskBase>()) + 1),
       context_(options.context != nullptr ? options.context->slot()
                                           : ContextSlot(scheduler.current_context())) {
+  details_ = 2 * static_cast<std::uintptr_t>(next_number<TaskBase>()) + 1;
   if (!options.name.empty()) set_name(options.name);
 }
 
-TaskBase::~TaskBase() { delete given_name(); }
+TaskBase::~TaskBase() {
+  if (details() != nullptr) [[unlikely]]
+    delete given_name();
+}
 
-void TaskBase::begin(PromiseBase& root, HeldCallable* held, bool eager) {
+void TaskBase::hold(HeldCallable& callable) noexcept { own_details().held = &callable; }
+
+void TaskBase::begin(PromiseBase& root, bool eager) {
   Scheduler& scheduler = FutureBase::scheduler();
-  held_ = held;
   root.drive_by(*this);
   FutureBase::add_reference();
   scheduler.tasks_.push_back(*this);
@@ -104,10 +108,14 @@ void TaskBase::step() {
   }
   if (ended) {
     finish();
-  } else if ((flags_ & must_cancel) != 0 && waiter_ != nullptr &&
-             waiter_->cancel(*this, FutureBase::message())) {
+  } else if ((flags_ & must_cancel) != 0 && waiter_ != nullptr) [[unlikely]] {
     // It cancelled itself before it suspended (TASK-22).
-    flags_ &= static_cast<std::uint8_t>(~must_cancel);
+    std::string message = take_message();
+    if (waiter_->cancel(*this, message)) {
+      flags_ &= static_cast<std::uint8_t>(~must_cancel);
+    } else {
+      FutureBase::keep_message(std::move(message));
+    }
   }
 }
 
@@ -119,14 +127,19 @@ std::string TaskBase::describe_step() const {
          short_function_name(site) + " at " + short_place(site) + ")";
 }
 
+void TaskBase::destroy_callable() noexcept {
+  FutureDetails* const more = details();
+  if (more != nullptr && more->held != nullptr) std::exchange(more->held, nullptr)->destroy();
+}
+
 void TaskBase::complete_cancelled() noexcept {
-  if (held_ != nullptr) std::exchange(held_, nullptr)->destroy();
+  destroy_callable();
   leave_loop(State::cancelled, false);
 }
 
 void TaskBase::finish() {
   destroy_frames();
-  if (held_ != nullptr) std::exchange(held_, nullptr)->destroy();
+  destroy_callable();
   if (result_has_error()) {
     std::exception_ptr error = stored_error();
     if (is_cancelled_error(error)) {
@@ -224,7 +237,7 @@ GatherCore* TaskBase::pass_cancel(std::string& message, TaskBase*& last) noexcep
 
 void TaskBase::keep_cancel(std::string&& message) noexcept {
   flags_ |= must_cancel;
-  message_ = std::move(message);
+  FutureBase::keep_message(std::move(message));
 }
 
 int TaskBase::uncancel() noexcept {
@@ -238,13 +251,13 @@ Context TaskBase::context() { return Context(context_); }
 
 std::string TaskBase::name() const {
   const std::string* given = given_name();
-  return given != nullptr ? *given : "Task-" + std::to_string(name_ / 2);
+  return given != nullptr ? *given : "Task-" + std::to_string(name_word() / 2);
 }
 
 void TaskBase::set_name(std::string_view name) {
   auto* replacement = new std::string(name);
   delete given_name();
-  name_ = reinterpret_cast<std::uintptr_t>(replacement);
+  own_details().name = reinterpret_cast<std::uintptr_t>(replacement);
 }
 
 }  // namespace detail

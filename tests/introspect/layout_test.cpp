@@ -88,6 +88,15 @@ class Reader {
     }
     return all;
   }
+  [[nodiscard]] std::vector<Address> links(Address future) const {
+    std::vector<Address> all;
+    const auto first = read<Address>(future + t_.future_links);
+    for (Address link = first == 0 ? 1 : first; link % 2 == 0;
+         link = read<Address>(link + t_.link_next)) {
+      all.push_back(link);
+    }
+    return all;
+  }
   [[nodiscard]] bool is_task(Address driver) const {
     return read<Address>(driver + t_.runnable_kind) == task_kind_;
   }
@@ -98,7 +107,8 @@ class Reader {
   }
 
   [[nodiscard]] std::string name_of(Address task) const {
-    const auto name = read<Address>(task + t_.task_name);
+    auto name = read<Address>(task + t_.task_details);
+    if (name % 2 == 0) name = read<Address>(name + t_.details_name);
     if (name % 2 != 0) return "Task-" + std::to_string(name / 2);
     if (t_.string_size == 0) return "?";
     const auto characters = read<Address>(name + t_.string_data);
@@ -129,7 +139,7 @@ class Reader {
   }
   [[nodiscard]] std::vector<Address> awaiters_of(Address future) const {
     std::vector<Address> all;
-    for (const Address link : nodes(future + t_.future_links)) {
+    for (const Address link : links(future)) {
       const auto target = read<Address>(link + t_.link_target);
       if (target % 2 == 0) {
         add_task(target, all);

@@ -5,12 +5,13 @@
 #include <aster/base/error.hpp>
 #include <aster/base/frame_allocator.hpp>
 #include <aster/base/function.hpp>
-#include <aster/base/intrusive_list.hpp>
+#include <aster/base/narrow_list.hpp>
 #include <aster/base/state_ref.hpp>
 #include <aster/coro/await_path.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/coro/result.hpp>
 #include <aster/task/context.hpp>
+#include <aster/task/future_details.hpp>
 #include <aster/task/scheduler.hpp>
 
 #include <concepts>
@@ -37,7 +38,7 @@ class DoneHook;
 
 /// A link in the list of what is to be queued when a future is done: an awaiting
 /// driver, or a hook.
-class DoneLink : public ListNode {
+class DoneLink : public NarrowNode {
  public:
   DoneLink() noexcept = default;
   ~DoneLink() { unlink(); }
@@ -89,9 +90,9 @@ class ASTER_API FutureBase : public Report {
   enum class State : std::uint8_t { pending, cancelled, finished };
   enum class Kind : std::uint8_t { future, task };
 
-  FutureBase(Scheduler& scheduler, Kind kind, std::source_location source) noexcept
+  FutureBase(Scheduler& scheduler, Kind kind, std::source_location source)
       : scheduler_(&scheduler), kind_(kind), source_(source) {
-    scheduler.add_reference();
+    scheduler.add_future();
   }
   FutureBase(const FutureBase&) = delete;
   FutureBase& operator=(const FutureBase&) = delete;
@@ -121,7 +122,7 @@ class ASTER_API FutureBase : public Report {
   /// Queues `link`'s target when the future is done; it must not be yet.
   void add_link(DoneLink& link) noexcept { links_.push_back(link); }
   /// Those who wait for it, oldest first.
-  [[nodiscard]] IntrusiveList<DoneLink>& links() noexcept { return links_; }
+  [[nodiscard]] NarrowList<DoneLink>& links() noexcept { return links_; }
   /// `Future::add_done_callback`: queued now when the future is done already.
   CallbackId add_callback(Function<void()> callback, const Context* context);
   std::size_t remove_callback(CallbackId id) noexcept;
@@ -134,10 +135,12 @@ class ASTER_API FutureBase : public Report {
   void require_done(const char* message);
   /// No report of an error that nobody looks at from here on.
   void mark_retrieved() noexcept { retrieved_ = true; }
-  /// The text of a cancellation that is on its way.
-  [[nodiscard]] std::string& message() noexcept { return message_; }
+  /// Keeps the text of a cancellation that is on its way.
+  void keep_message(std::string&& message) noexcept;
+  /// Gives it out.
+  [[nodiscard]] std::string take_message() noexcept;
   /// A copy of it; empty when there is no memory, as the cancellation matters more.
-  [[nodiscard]] std::string message_copy() const noexcept { return copy_or_empty(message_); }
+  [[nodiscard]] std::string message_copy() const noexcept;
 
   /// For people, as `to_string` gives it.
   [[nodiscard]] std::string text() const;
@@ -159,6 +162,13 @@ class ASTER_API FutureBase : public Report {
   void complete(State state, bool unretrieved_error) noexcept;
   void tell(Scheduler& scheduler) override;
   void last_reference_gone() noexcept;
+  /// Null while it has none.
+  [[nodiscard]] FutureDetails* details() const noexcept {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
+    return details_ % 2 == 0 ? reinterpret_cast<FutureDetails*>(details_) : nullptr;
+  }
+  /// Made when it has none.
+  [[nodiscard]] FutureDetails& own_details() noexcept;
   [[noreturn]] void throw_already_done(const char* call) const;
 
   friend struct Layout;
@@ -166,18 +176,18 @@ class ASTER_API FutureBase : public Report {
   std::uint32_t references_ = 1;
   State state_ = State::pending;
   const Kind kind_;
-  bool retrieved_ = true;          // False while an error is stored that nobody saw.
-  bool reported_ = false;          // On the loop's report list, or told.
-  IntrusiveList<DoneLink> links_;  // In order of registration; empty once done.
-  std::string message_;            // Of a cancellation not yet delivered.
-  std::source_location source_;    // Where it was made.
+  bool retrieved_ = true;        // False while an error is stored that nobody saw.
+  bool reported_ = false;        // On the loop's report list, or told.
+  NarrowList<DoneLink> links_;   // In order of registration; empty once done.
+  std::uintptr_t details_ = 1;   // Odd: it has none; of a task twice its number and one.
+  std::source_location source_;  // Where it was made.
 };
 
 /// A future that is completed by hand, or by a helper such as `gather`.
 template <class T>
 class FutureState : public FutureBase {
  public:
-  FutureState(Scheduler& scheduler, std::source_location source) noexcept
+  FutureState(Scheduler& scheduler, std::source_location source)
       : FutureBase(scheduler, Kind::future, source) {}
 
   template <class... Args>

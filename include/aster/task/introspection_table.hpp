@@ -27,19 +27,20 @@ struct aster_introspection_table {
   std::uint32_t scheduler_tasks;    ///< A list; each node is `task_node` into a task.
   std::uint32_t scheduler_current;  ///< The driver that is running, or null.
 
-  // Every list is a ring of nodes, its head one of them that is no item.
+  // A list is a ring of nodes, its head one of them that is no item.
   std::uint32_t node_next;
 
   // Future; a task begins with one.
   std::uint32_t future_state;   ///< One byte: 0 pending, 1 cancelled, 2 has a result.
   std::uint32_t future_kind;    ///< One byte: 1 for a task.
-  std::uint32_t future_links;   ///< A list; each node is a link.
+  std::uint32_t future_links;   ///< The first link, or null.
   std::uint32_t future_source;  ///< A site: where it was made.
 
   // Task.
-  std::uint32_t task_node;    ///< The node by which its scheduler lists it.
-  std::uint32_t task_driver;  ///< Its driver.
-  std::uint32_t task_name;    ///< Odd: twice the number and one. Even: a string's address.
+  std::uint32_t task_node;     ///< The node by which its scheduler lists it.
+  std::uint32_t task_driver;   ///< Its driver.
+  std::uint32_t task_details;  ///< Odd: twice the number and one. Even: the details' address.
+  std::uint32_t details_name;  ///< Odd: twice the number and one. Even: a string's address.
 
   // Driver, which begins with a runnable.
   std::uint32_t runnable_kind;  ///< A pointer that says what it is.
@@ -53,6 +54,7 @@ struct aster_introspection_table {
   std::uint32_t call_parent;  ///< Of a call: the frame that awaits.
 
   // Link: who is to be queued.
+  std::uint32_t link_next;    ///< Even: the next link. Odd: there is none.
   std::uint32_t link_target;  ///< Even: a driver that awaits. Odd: a runnable, the link a hook.
   std::uint32_t hook_owner;   ///< The watch, when that runnable is of `watch_kind`.
   std::uint32_t watch_owner;  ///< What watches: a gather, group, shield, wait.

@@ -8,6 +8,7 @@
 #include <aster/base/time.hpp>
 #include <aster/coro/driver.hpp>
 #include <aster/task/context_slot.hpp>
+#include <aster/task/future_details.hpp>
 #include <aster/task/inbox.hpp>
 #include <aster/task/timer_queue.hpp>
 
@@ -155,11 +156,20 @@ class ASTER_API Scheduler {
   /// The tasks that have not ended, oldest first.
   [[nodiscard]] detail::IntrusiveList<detail::TaskBase>& tasks() noexcept { return tasks_; }
 
+  /// Counts one more future, a holder that can have details. Throws `std::bad_alloc`.
+  void add_future() { details_.add_future(); }
+  /// The counterpart of `add_future`.
+  void remove_future() noexcept {
+    if (details_.remove_future() == 0 && references_ == 0) delete this;
+  }
+  /// The details of its futures.
+  [[nodiscard]] detail::DetailsReserve& details() noexcept { return details_; }
+
   /// Counts one more holder.
   void add_reference() noexcept { ++references_; }
   /// Counts one holder less; the last one frees it.
   void release_reference() noexcept {
-    if (--references_ == 0) delete this;
+    if (--references_ == 0 && details_.future_count() == 0) delete this;
   }
 
  private:
@@ -183,10 +193,11 @@ class ASTER_API Scheduler {
   bool closed_ = false;
   bool debug_ = false;
   bool has_task_factory_ = false;
-  std::uint32_t references_ = 1;                   // The loop's own, and one for each future.
+  std::uint32_t references_ = 1;                   // The loop's own, and those of handles.
   detail::IntrusiveList<detail::TaskBase> tasks_;  // All that have not ended; one reference each.
   detail::IntrusiveList<detail::Report> reports_;
   detail::IntrusiveList<detail::Report> kept_;
+  detail::DetailsReserve details_;
   // In the list of all, for introspection.
   Scheduler* next_scheduler_ = nullptr;
   Scheduler* previous_scheduler_ = nullptr;

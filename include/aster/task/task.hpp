@@ -2,7 +2,6 @@
 #pragma once
 
 #include <aster/base/config.hpp>
-#include <aster/base/intrusive_list.hpp>
 #include <aster/coro/coroutine.hpp>
 #include <aster/task/context.hpp>
 #include <aster/task/future.hpp>
@@ -39,18 +38,6 @@ struct TaskOptions {
 
 namespace detail {
 
-/// A callable and its arguments, kept alive by the task that runs it.
-class ASTER_API HeldCallable {
- public:
-  HeldCallable() noexcept = default;
-  HeldCallable(const HeldCallable&) = delete;
-  HeldCallable& operator=(const HeldCallable&) = delete;
-  virtual void destroy() noexcept = 0;
-
- protected:
-  ~HeldCallable() = default;
-};
-
 /// For `Task::get_stack` and `Task::print_stack`.
 [[nodiscard]] ASTER_API std::vector<std::source_location> task_stack(TaskBase& task,
                                                                      std::optional<int> limit);
@@ -62,8 +49,10 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
  public:
   TaskBase(Scheduler& scheduler, const TaskOptions& options);
 
+  /// Destroys `callable` when the task ends.
+  void hold(HeldCallable& callable) noexcept;
   /// Registers the task and queues its first step, or takes it at once.
-  void begin(PromiseBase& root, HeldCallable* held, bool eager);
+  void begin(PromiseBase& root, bool eager);
 
   bool cancel(std::string&& message) noexcept override;
   /// `cancel` for a pending task, up to a gather that it comes to: its children are
@@ -100,11 +89,17 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   void complete_cancelled() noexcept;
   /// The pending task it awaits, if any.
   [[nodiscard]] TaskBase* awaited_task() const noexcept;
+  /// Odd: twice its number and one. Even: the address of the string that it was given.
+  [[nodiscard]] std::uintptr_t name_word() const noexcept {
+    const FutureDetails* const more = details();
+    return more != nullptr ? more->name : details_;
+  }
   /// Null when it has a number instead.
   [[nodiscard]] std::string* given_name() const noexcept {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): tagged.
-    return name_ % 2 == 0 ? reinterpret_cast<std::string*>(name_) : nullptr;
+    return name_word() % 2 == 0 ? reinterpret_cast<std::string*>(name_word()) : nullptr;
   }
+  void destroy_callable() noexcept;
   /// A member of the circle that its chain of awaited tasks runs into; null when
   /// the chain ends.
   [[nodiscard]] TaskBase* circle_from_here() noexcept;
@@ -113,8 +108,6 @@ class ASTER_API TaskBase : public FutureBase, public Driver {
   static constexpr std::uint8_t started = 8;  // A flag: the first step has begun.
 
   std::uint32_t cancel_count_ = 0;  // First: it fits into the end of the driver's.
-  HeldCallable* held_ = nullptr;    // Destroyed when the task ends.
-  std::uintptr_t name_;             // Twice the number and one, or a string that it owns.
   ContextSlot context_;
 };
 
@@ -349,7 +342,8 @@ template <class T>
   auto& promise = coroutine.release();
   promise.deliver_to(state->result_);
   // From here on the task owns both, also when its eager first step throws.
-  state->begin(promise, std::exchange(held, nullptr), options.eager_start.value_or(false));
+  if (held != nullptr) state->hold(*std::exchange(held, nullptr));
+  state->begin(promise, options.eager_start.value_or(false));
   return Access::make<Task<T>>(std::move(owner));
 }
 

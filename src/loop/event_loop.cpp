@@ -14,6 +14,7 @@
 #include "base/debug_text.hpp"
 #include "coro/never_awaited.hpp"
 #include "loop/asyncgens.hpp"
+#include "loop/fork_locks.hpp"
 
 #include <aster/base/log.hpp>
 #include <aster/loop/event_loop.hpp>
@@ -47,8 +48,18 @@ std::string wrong_thread_text(const char* call, const std::source_location& loop
 void detail::count_forks() {
   static std::once_flag once;
   std::call_once(once, [] {
-    ::pthread_atfork(lock_schedulers, unlock_schedulers, [] {
+    static constexpr auto unlock = [] {
       unlock_schedulers();
+      unlock_signals();
+      unlock_policy();
+    };
+    static constexpr auto lock = [] {
+      lock_policy();
+      lock_signals();
+      lock_schedulers();
+    };
+    ::pthread_atfork(lock, unlock, [] {
+      unlock();
       fork_count.fetch_add(1, std::memory_order_relaxed);
       running_scheduler() = nullptr;
       asyncgen_hooks() = nullptr;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <aster/loop/policy.hpp>
 
+#include "loop/fork_locks.hpp"
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -28,16 +30,17 @@ std::shared_ptr<EventLoop>& current_loop() noexcept {
   return loop;
 }
 
-struct PolicySlot {
-  std::mutex mutex;
-  std::shared_ptr<EventLoopPolicy> policy = std::make_shared<EventLoopPolicy>();
-};
-PolicySlot& policy_slot() {
-  static PolicySlot slot;
-  return slot;
+constinit std::mutex policy_mutex;
+/// To be touched with the lock only.
+std::shared_ptr<EventLoopPolicy>& present_policy() {
+  static auto policy = std::make_shared<EventLoopPolicy>();
+  return policy;
 }
 
 }  // namespace
+
+void detail::lock_policy() noexcept { policy_mutex.lock(); }
+void detail::unlock_policy() noexcept { policy_mutex.unlock(); }
 
 EventLoopPolicy::~EventLoopPolicy() = default;
 
@@ -70,16 +73,17 @@ void set_event_loop(std::shared_ptr<EventLoop> loop) {
 }
 
 std::shared_ptr<EventLoopPolicy> get_event_loop_policy() {
-  PolicySlot& slot = policy_slot();
-  const std::scoped_lock lock(slot.mutex);
-  return slot.policy;
+  const std::scoped_lock lock(policy_mutex);
+  return present_policy();
 }
 
 void set_event_loop_policy(std::shared_ptr<EventLoopPolicy> policy) {
-  PolicySlot& slot = policy_slot();
   if (policy == nullptr) policy = std::make_shared<EventLoopPolicy>();
-  const std::scoped_lock lock(slot.mutex);
-  slot.policy = std::move(policy);
+  {
+    const std::scoped_lock lock(policy_mutex);
+    present_policy().swap(policy);
+  }
+  // The former one goes here, where its destructor may ask for the present one.
 }
 
 }  // namespace aster::inline v0

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "loop/signal_note.hpp"
 
+#include "loop/fork_locks.hpp"
+
 #include <cerrno>
 #include <csignal>
 #include <mutex>
@@ -16,6 +18,9 @@ constexpr int slot_count = 65;  // Linux has signals 1 to 64.
 constinit std::mutex slots_mutex;
 
 }  // namespace
+
+void lock_signals() noexcept { slots_mutex.lock(); }
+void unlock_signals() noexcept { slots_mutex.unlock(); }
 
 struct SignalNote::Slot {
   std::atomic<SignalNote*> newest{nullptr};

@@ -14,10 +14,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <string>
+#include <thread>
 
 #include "support/backends.hpp"
 
@@ -214,6 +217,42 @@ TEST_P(Fork, TheParentIsStillWokenAfterAChildClosedIts) {
 
   thread.join();
   EXPECT_TRUE(woken);
+}
+
+TEST_P(Fork, ALockThatAnotherThreadHoldsIsFreeInTheChild) {
+  std::atomic<bool> stop{false};
+  std::thread thread([&] {
+    while (!stop.load()) set_event_loop_policy(std::make_shared<EventLoopPolicy>());
+  });
+
+  int good = 0;
+  while (good < 50 && in_child([] {
+           ::alarm(30);  // Ends a child that waits for ever.
+           return get_event_loop_policy() != nullptr;
+         })) {
+    ++good;
+  }
+  stop.store(true);
+  thread.join();
+  set_event_loop_policy(nullptr);
+
+  EXPECT_EQ(good, 50);
+}
+
+TEST(Policy, MayAskForItsSuccessorWhenItGoes) {
+  struct Curious final : EventLoopPolicy {
+    explicit Curious(std::shared_ptr<EventLoopPolicy>& s) : seen(s) {}
+    ~Curious() override { seen = get_event_loop_policy(); }
+    std::shared_ptr<EventLoopPolicy>& seen;
+  };
+  std::shared_ptr<EventLoopPolicy> seen;
+  const auto successor = std::make_shared<EventLoopPolicy>();
+  set_event_loop_policy(std::make_shared<Curious>(seen));
+
+  set_event_loop_policy(successor);
+
+  EXPECT_EQ(seen, successor);
+  set_event_loop_policy(nullptr);
 }
 
 }  // namespace

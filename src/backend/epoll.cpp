@@ -54,9 +54,10 @@ class Epoll final : public Readiness {
                 unsigned{found_end} == EPOLLRDHUP);
 
  public:
-  Epoll() : Readiness(true, edge), set_(sys::epoll_create()) {
-    if (set_ < 0) throw_system_error(-set_, "epoll_create1");
+  Epoll() : Readiness(true, edge) {
     reserve_notes(events_.size());
+    set_ = sys::epoll_create();
+    if (set_ < 0) throw_system_error(-set_, "epoll_create1");
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = wake_key;
@@ -81,7 +82,7 @@ class Epoll final : public Readiness {
   void abandon() noexcept override;
   int control(int action, int fd, std::uint8_t armed, std::uint32_t generation) noexcept;
 
-  int set_;
+  int set_ = -1;
   bool has_exact_wait_ = true;  // Until the kernel says otherwise.
   std::array<epoll_event, 256> events_;
 };

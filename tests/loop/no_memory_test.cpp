@@ -15,7 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <latch>
 #include <memory>
 #include <new>
@@ -416,6 +418,26 @@ TEST(WithoutMemory, AThreadsFirstReleaseOfAFrameAsksForNone) {
 }
 
 class CloseWithoutMemory : public ::testing::TestWithParam<Backend> {};
+
+std::ptrdiff_t open_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return std::distance(begin(all), end(all));
+}
+
+TEST_P(CloseWithoutMemory, ALoopThatCannotBeMadeLeavesNoDescriptor) {
+  ASTER_NEEDS_COUNTED_ALLOCATIONS();
+  const std::ptrdiff_t before = open_descriptors();
+
+  const std::uint64_t refused = support::refuse_each_request_of([] {
+    try {
+      const EventLoop made({.backend = GetParam()});
+    } catch (const std::bad_alloc&) {
+    }
+  });
+
+  EXPECT_GT(refused, 3U);
+  EXPECT_EQ(open_descriptors(), before);
+}
 
 TEST_P(CloseWithoutMemory, ALoopWithCallbacksTimersAndWatchesAsksForNone) {
   ASTER_NEEDS_COUNTED_ALLOCATIONS();

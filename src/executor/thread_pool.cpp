@@ -34,6 +34,8 @@ int workers_max_of(const ThreadPoolOptions& options) {
   return count;
 }
 
+constexpr const char* broken_text =
+    "A thread initializer failed, the thread pool is not usable anymore";
 constexpr int tries_max = 100;  // Some microseconds at most.
 
 void pause() noexcept {
@@ -80,7 +82,7 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
  private:
   struct Worker : ListNode {  // Of `idle_`.
     std::thread thread;       // Empty once joined or detached.
-    std::size_t number;
+    std::string name;
     bool busy = false;
     JobName job;  // While busy; none for the initializer.
     bool is_told = false;
@@ -96,9 +98,6 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
   void tell_all() noexcept;
   void work(Worker& worker);
   bool initialize(Worker& worker, Lock& lock);
-  [[nodiscard]] std::string name_of(const Worker& worker) const {
-    return prefix_ + '_' + std::to_string(worker.number);
-  }
 
   std::string prefix_;
   Function<void()> initializer_;
@@ -137,7 +136,7 @@ void ThreadPool::execute(Job&& job) {
   }
   Lock lock = lock_soon();
   if (is_broken_) {
-    throw BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore");
+    throw BrokenThreadPool(broken_text);
   }
   if (is_closed_) throw RuntimeError("cannot schedule new futures after shutdown");
   if (queue_.size() + 1 > idle_count_ + coming_count_ &&
@@ -192,9 +191,11 @@ void ThreadPool::wait_for_work(Worker& worker, Lock& lock) {
 }
 
 void ThreadPool::start_worker() {
+  // All that needs memory is made here, where whoever submits can be told.
+  std::string name = prefix_ + '_' + std::to_string(workers_.size());
   workers_.push_back(std::make_unique<Worker>());
   Worker& worker = *workers_.back();
-  worker.number = workers_.size() - 1;
+  worker.name = std::move(name);
   try {
     worker.thread = std::thread([self = shared_from_this(), &worker] { self->work(worker); });
   } catch (...) {
@@ -206,9 +207,8 @@ void ThreadPool::start_worker() {
 
 void ThreadPool::work(Worker& worker) {
   current() = this;
-  const std::string name = name_of(worker);
-  own_name() = &name;
-  name_this_thread(name);
+  own_name() = &worker.name;
+  name_this_thread(worker.name);
   Lock lock(mutex_);
   if (initialize(worker, lock)) {
     for (;;) {
@@ -254,15 +254,20 @@ bool ThreadPool::initialize(Worker& worker, Lock& lock) {
     worker.busy = false;
     return true;
   }
-  log_error("Exception in initializer of a ThreadPoolExecutor: " + describe(error));
+  std::exception_ptr broken;
+  try {
+    log_error("Exception in initializer of a ThreadPoolExecutor: " + describe(error));
+    throw BrokenThreadPool(broken_text);
+  } catch (const std::exception&) {  // Or there was no memory to say so.
+    broken = std::current_exception();
+  }
   lock.lock();
   is_broken_ = true;
   tell_all();
   JobQueue pending(std::move(queue_));
   lock.unlock();
   while (!pending.empty()) {
-    pending.pop().fail(std::make_exception_ptr(
-        BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")));
+    pending.pop().fail(broken);
   }
   lock.lock();
   worker.busy = false;
@@ -307,7 +312,7 @@ std::vector<std::string> ThreadPool::leave() noexcept {
       if (!worker->busy) continue;
       has_work = true;
       try {
-        names.push_back(name_of(*worker) + " (" + worker->job.str() + ')');
+        names.push_back(worker->name + " (" + worker->job.str() + ')');
       } catch (const std::bad_alloc&) {  // Leaving matters more than its report.
       }
     }

@@ -669,6 +669,18 @@ int Readiness::set_watch(native_socket fd, unsigned events, Watch& watch) noexce
 
 // Descriptors ------------------------------------------------------------------------
 
+int Readiness::set_option(native_socket fd, int level, int name, const void* value,
+                          std::uint32_t size) noexcept {
+  const int result = SystemIo::set_option(fd, level, name, value, size);
+  // What has such options is TCP, or a stream like it (multipath TCP): it need not be asked.
+  if (result == 0 && level == IPPROTO_TCP) {
+    if (Entry* const entry = find(fd); entry != nullptr) {
+      entry->set(Entry::is_kind_known | Entry::is_tcp);
+    }
+  }
+  return result;
+}
+
 void Readiness::forget(native_socket fd) noexcept {
   Entry* const entry = find(fd);
   if (entry == nullptr) return;

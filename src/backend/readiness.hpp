@@ -44,6 +44,8 @@ class Readiness : public SystemIo {
   void reclaim(Operation& operation) noexcept override;
   int set_watch(native_socket fd, unsigned events, Watch& watch) noexcept override;
 
+  int set_option(native_socket fd, int level, int name, const void* value,
+                 std::uint32_t size) noexcept override;
   void forget(native_socket fd) noexcept override;
   int close_socket(native_socket fd) noexcept override;
   using SystemIo::send_now;

@@ -102,8 +102,9 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   /// Its place in its server's list of connections.
   std::size_t server_index = 0;
 
-  /// The connection is there: notes its addresses and what is to be done once.
-  void opened() noexcept;
+  /// The connection is there: notes its peer, asked for unless it was told, and does what
+  /// is to be done once.
+  void opened(NativeAddress peer) noexcept;
   /// A pipe that is written to: asks to be told when its reader goes (TR-27).
   void watch_reader() noexcept;
   /// Begins TLS. `done`, which may be null, gets the handshake's outcome; else the server
@@ -128,6 +129,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
 
   void retain() noexcept override = 0;
   void release() noexcept override = 0;
+  [[nodiscard]] virtual std::uint32_t reference_count() const noexcept = 0;
 
   // What the derived classes add ------------------------------------------------------
 
@@ -191,7 +193,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   }
   template <class Function>
   void for_each_pending(Function function);
-  void read_addresses() noexcept;
+  [[nodiscard]] const KeptAddress& local() const noexcept;
   void sent(Operation& operation) noexcept;
   void room_asked() noexcept;
   void submit_send() noexcept;
@@ -223,7 +225,9 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   SendfileWait* file_ = nullptr;   // A file is being sent.
   ServerState* server_ = nullptr;  // Counted.
   KeptAddress peer_;
-  KeptAddress local_;
+  // Our end's: asked for when first wanted, at the latest before the descriptor is closed.
+  mutable KeptAddress local_;
+  mutable bool is_local_known_ = false;
 
  protected:
   std::source_location source_;  // The call that made it, or its server.

@@ -4,6 +4,7 @@
 #include "net/kept_address.hpp"
 
 #include <aster/base/buffer.hpp>
+#include <aster/base/frame_allocator.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/state_ref.hpp>
 #include <aster/io/address.hpp>
@@ -44,6 +45,12 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
  public:
   /// Gives up its reference on the scheduler; it must be lost.
   ~StreamTransport() override;
+
+  // Recycled, as the connections of a server come and go.
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    release_frame(memory, size);
+  }
 
   void add_reference() noexcept { retain(); }
   void release_reference() noexcept { release(); }

@@ -5,28 +5,8 @@
 // `submit` tries the call. Most succeed at once; only what gives EAGAIN waits: the
 // operation is put into its descriptor's entry, the facility is told (`update`),
 // and when it reports the descriptor (`deliver`) the call is made again and the
-// operation completed. One operation a direction.
-//
-// What is remembered. `maybe_readable` and `maybe_writable` say whether a try is
-// worth while. They start true, become false when the kernel said EAGAIN, and true
-// again with the next event. While one is false `submit` waits without a try. An
-// edge-triggered facility reports a change only once, so events are noted here also
-// when no operation waits. A flag that is false before the facility knows the
-// descriptor is right too: registering reports its present state.
-//
-// Short reads. A recv that gives fewer bytes than asked has emptied the socket: the
-// flag falls without a second recv to see EAGAIN. On level-triggered facilities that
-// is always safe, as what is left is reported again. On edge-triggered ones it is
-// not when
-//   - the socket keeps message borders (datagrams): so the rule is for TCP, and for
-//     AF_UNIX streams, where a recv stops at passed descriptors only, and says so
-//     when it is made as a recvmsg;
-//   - the end of the stream or an error has been reported together with the data:
-//     the event was the last one. `short_read_proves_nothing` then keeps the flag
-//     up until a recv says EAGAIN;
-//   - out-of-band data has arrived, at which a recv stops: the same.
-// A send that took fewer bytes than given has filled the socket, and the kernel
-// reports when there is room again, on all facilities.
+// operation completed. One operation a direction. What an attempt is, and what it
+// teaches, is in attempts.cpp.
 //
 // Fairness. After some inline completions since the last poll `submit` does not try
 // but defers: the next poll does not wait, delivers what is ready elsewhere, and
@@ -63,10 +43,6 @@ namespace {
 // vanish, small enough that a turn stays far below a millisecond.
 constexpr unsigned attempts_max = 32;
 
-// The lent buffer: stays in the second-level cache, and a larger one made no echo
-// faster.
-constexpr std::size_t lent_size = std::size_t{64} * 1024;
-
 bool is_read(Operation::Kind kind) noexcept {
   return kind == Operation::Kind::recv || kind == Operation::Kind::accept ||
          kind == Operation::Kind::poll_in || kind == Operation::Kind::recv_from ||
@@ -77,23 +53,13 @@ bool is_poll(Operation::Kind kind) noexcept {
   return kind == Operation::Kind::poll_in || kind == Operation::Kind::poll_out;
 }
 
-bool would_block(std::int64_t result) noexcept {
-  return result == -EAGAIN || result == -EWOULDBLOCK;
-}
-
-// A send took less than it was given, so the socket is full.
-bool is_short(std::int64_t sent, std::size_t size) noexcept {
-  return sent >= 0 && static_cast<std::size_t>(sent) < size && !sys::was_cut();
-}
-
 }  // namespace
 
 Readiness::Readiness(bool edge_triggered, std::uint8_t settled, int fd_limit)
-    : edge_triggered_(edge_triggered),
+    : Attempts(edge_triggered),
       settled_(settled),
       fd_limit_(fd_limit),
       attempts_left_(attempts_max),
-      lent_(std::make_unique_for_overwrite<char[]>(lent_size)),
       wake_event_(std::make_shared<WakeEvent>()) {
   static_assert(sizeof(void*) != 8 || sizeof(Entry) == 32, "two entries in a cache line");
 }
@@ -218,219 +184,6 @@ void Readiness::detach(Entry& entry, Operation& operation) noexcept {
 void Readiness::complete(Entry& entry, Operation& operation) noexcept {
   detach(entry, operation);
   operation.complete(operation);  // May free the operation, or submit it again.
-}
-
-// Tries an operation; true: it is over.
-bool Readiness::attempt(Entry& entry, Operation& operation) noexcept {
-  switch (operation.kind) {
-    case Operation::Kind::accept:
-      return attempt_accept(entry, operation);
-    case Operation::Kind::connect:
-      return entry.has(Entry::is_connecting) ? finish_connect(entry, operation)
-                                             : attempt_connect(entry, operation);
-    case Operation::Kind::recv:
-      return attempt_recv(entry, operation);
-    case Operation::Kind::send:
-      return attempt_send(entry, operation);
-    case Operation::Kind::poll_in:
-    case Operation::Kind::poll_out:
-      return attempt_poll(entry, operation);
-    case Operation::Kind::recv_from:
-      return attempt_recv_from(entry, operation);
-    case Operation::Kind::send_to:
-      return attempt_send_to(entry, operation);
-    case Operation::Kind::read:
-      return attempt_read(entry, operation);
-    case Operation::Kind::write:
-      return attempt_write(entry, operation);
-  }
-  operation.result = -EINVAL;
-  return true;
-}
-
-bool Readiness::attempt_accept(Entry& entry, Operation& operation) noexcept {
-  socklen_t size = operation.address_size;
-  auto* const peer = static_cast<sockaddr*>(operation.peer);
-  operation.result = sys::uninterrupted(
-      [&] { return sys::accept(operation.fd, peer, peer != nullptr ? &size : nullptr); });
-  if (operation.result >= 0) operation.address_size = size;
-  if (!would_block(operation.result)) return true;
-  entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
-  return false;
-}
-
-bool Readiness::attempt_connect(Entry& entry, Operation& operation) noexcept {
-  // Not repeated on EINTR: the kernel goes on connecting (and would say EALREADY).
-  operation.result = sys::connect(operation.fd, static_cast<const sockaddr*>(operation.address),
-                                  operation.address_size);
-  const bool under_way = operation.result == -EINPROGRESS || operation.result == -EINTR ||
-                         operation.result == -EALREADY;
-  // EAGAIN of a local socket (the listener's backlog is full) is an error like any
-  // other: nothing is under way, and such a socket is always "writable".
-  if (!under_way) return true;
-  entry.set(Entry::is_connecting);
-  entry.clear(Entry::maybe_writable);
-  return false;
-}
-
-bool Readiness::finish_connect(Entry& entry, Operation& operation) noexcept {
-  // An event may date from before the connect, and SO_ERROR is 0 also while it is
-  // under way: so first ask for the present state.
-  pollfd state{operation.fd, POLLOUT, 0};
-  const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
-  if (ready == 0) {
-    entry.clear(Entry::maybe_writable);
-    return false;
-  }
-  int error = 0;
-  socklen_t size = sizeof error;
-  const int result = sys::getsockopt(operation.fd, SOL_SOCKET, SO_ERROR, &error, &size);
-  operation.result = result < 0 ? result : -error;
-  return true;
-}
-
-[[gnu::always_inline]] inline bool Readiness::is_drained_by_short_read(
-    int fd, Entry& entry) const noexcept {
-  const bool is_known_to_be =
-      (entry.flags & (Entry::short_read_proves_nothing | Entry::is_tcp)) == Entry::is_tcp;
-  return (is_known_to_be || may_be_drained(fd, entry)) && !sys::was_cut();
-}
-
-// Where the bytes of a receive go.
-[[gnu::always_inline]] inline std::span<char> Readiness::target_of(
-    Operation& operation) const noexcept {
-  if (operation.data != nullptr) return {operation.data, operation.size};
-  operation.lent_lasts = delivery_.ready != nullptr;
-  return {lent_.get(), std::min(operation.size, lent_size)};
-}
-
-// Notes the outcome of a receive, and what it tells about the descriptor.
-[[gnu::always_inline]] inline bool Readiness::note_received(Entry& entry, Operation& operation,
-                                                            std::span<char> target,
-                                                            std::int64_t result,
-                                                            bool has_stopped) const noexcept {
-  operation.result = result;
-  if (result > 0) [[likely]] {
-    const auto length = static_cast<std::size_t>(result);
-    operation.lent = {target.data(), length};
-    if (length < target.size() && !has_stopped && is_drained_by_short_read(operation.fd, entry)) {
-      entry.clear(Entry::maybe_readable);
-    } else {
-      entry.set(Entry::maybe_readable);
-    }
-    return true;
-  }
-  if (would_block(result)) {
-    entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
-    return false;
-  }
-  operation.lent = {};
-  return true;
-}
-
-[[gnu::always_inline]] inline bool Readiness::attempt_recv(Entry& entry,
-                                                           Operation& operation) noexcept {
-  if (entry.has(Entry::is_unix_stream)) [[unlikely]]
-    return attempt_recv_telling(entry, operation);
-  const std::span<char> target = target_of(operation);
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::recv(operation.fd, target.data(), target.size()); });
-  return note_received(entry, operation, target, result, false);
-}
-
-[[gnu::noinline]] bool Readiness::attempt_recv_telling(Entry& entry,
-                                                       Operation& operation) noexcept {
-  const std::span<char> target = target_of(operation);
-  bool has_stopped = false;
-  const std::int64_t result = sys::uninterrupted(
-      [&] { return sys::recv_telling(operation.fd, target.data(), target.size(), has_stopped); });
-  return note_received(entry, operation, target, result, has_stopped);
-}
-
-bool Readiness::attempt_read(Entry& entry, Operation& operation) noexcept {
-  if (entry.has(Entry::is_unix_stream)) return attempt_recv_telling(entry, operation);
-  const std::span<char> target = target_of(operation);
-  const std::int64_t result =
-      sys::uninterrupted([&] { return sys::read(operation.fd, target.data(), target.size()); });
-  return note_received(entry, operation, target, result, false);
-}
-
-bool Readiness::may_be_drained(int fd, Entry& entry) const noexcept {
-  if (entry.has(Entry::short_read_proves_nothing)) return false;
-  if (!edge_triggered_) return true;
-  if (entry.has(Entry::is_kind_known)) return entry.has(Entry::is_tcp | Entry::is_unix_stream);
-  entry.set(Entry::is_kind_known);
-  const auto option = [fd](int name) {
-    int value = 0;
-    socklen_t size = sizeof value;
-    return sys::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
-  };
-#if defined(SO_PROTOCOL)
-  if (option(SO_PROTOCOL) == IPPROTO_TCP) {
-    entry.set(Entry::is_tcp);
-    return true;
-  }
-#endif
-#if defined(SO_DOMAIN)
-  if (option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == SOCK_STREAM) {
-    entry.set(Entry::is_unix_stream);  // From the next recv on, which will tell.
-  }
-#endif
-  return false;
-}
-
-bool Readiness::attempt_send(Entry& entry, Operation& operation) noexcept {
-  return note_sent(entry, operation, sys::uninterrupted([&] {
-                     return sys::send(operation.fd, operation.data, operation.size);
-                   }));
-}
-
-bool Readiness::attempt_write(Entry& entry, Operation& operation) noexcept {
-  return note_sent(entry, operation, write_quietly(operation.fd, operation.data, operation.size));
-}
-
-// Notes what a send tells about the descriptor; true: it is over.
-bool Readiness::note_sent(Entry& entry, Operation& operation, std::int64_t result) noexcept {
-  if (would_block(result)) {
-    entry.clear(Entry::maybe_writable);
-    return false;
-  }
-  operation.result = result;
-  if (is_short(result, operation.size)) entry.clear(Entry::maybe_writable);
-  return true;
-}
-
-bool Readiness::attempt_poll(Entry& entry, Operation& operation) noexcept {
-  const bool reads = operation.kind == Operation::Kind::poll_in;
-  pollfd state{operation.fd, static_cast<short>(reads ? POLLIN : POLLOUT), 0};
-  const int ready = sys::uninterrupted([&] { return sys::poll(&state, 1, Duration::zero()); });
-  if (ready == 0) {
-    if (reads) {
-      entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
-    } else {
-      entry.clear(Entry::maybe_writable);
-    }
-    return false;
-  }
-  operation.result = ready < 0 ? ready : (state.revents & POLLNVAL) != 0 ? -EBADF : 0;
-  return true;
-}
-
-// A datagram is taken whole, so how much came says nothing about what is left.
-bool Readiness::attempt_recv_from(Entry& entry, Operation& operation) noexcept {
-  operation.result = recv_from_now(operation.fd, {operation.data, operation.size}, operation.peer,
-                                   operation.address_size);
-  if (!would_block(operation.result)) return true;
-  entry.clear(Entry::maybe_readable | Entry::short_read_proves_nothing);
-  return false;
-}
-
-bool Readiness::attempt_send_to(Entry& entry, Operation& operation) noexcept {
-  operation.result = send_to_now(operation.fd, {operation.data, operation.size}, operation.address,
-                                 operation.address_size);
-  if (!would_block(operation.result)) return true;
-  entry.clear(Entry::maybe_writable);
-  return false;
 }
 
 // Polling ----------------------------------------------------------------------------
@@ -650,7 +403,7 @@ int Readiness::set_watch(native_socket fd, unsigned events, Watch& watch) noexce
   if (entry == nullptr) {
     if (const int error = make(fd, entry); error < 0) return error;
   }
-  if (!edge_triggered_ && entry->watch == nullptr) {
+  if (!is_edge_triggered() && entry->watch == nullptr) {
     // poll and select would only notice while they wait.
     if (const int flags = sys::fcntl(fd, F_GETFD); flags < 0) return flags;
   }
@@ -668,6 +421,15 @@ int Readiness::set_watch(native_socket fd, unsigned events, Watch& watch) noexce
 }
 
 // Descriptors ------------------------------------------------------------------------
+
+int Readiness::set_option(native_socket fd, int level, int name, const void* value,
+                          std::uint32_t size) noexcept {
+  const int result = SystemIo::set_option(fd, level, name, value, size);
+  if (result == 0) {
+    if (Entry* const entry = find(fd); entry != nullptr) note_option(*entry, level);
+  }
+  return result;
+}
 
 void Readiness::forget(native_socket fd) noexcept {
   Entry* const entry = find(fd);
@@ -695,9 +457,7 @@ std::int64_t Readiness::send_now(native_socket fd, const char* data, std::size_t
 
 // A send operation for what is left over need not try again. Gives `sent`.
 std::int64_t Readiness::note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept {
-  if (would_block(sent) || is_short(sent, size)) {
-    if (Entry* const entry = find(fd); entry != nullptr) entry->clear(Entry::maybe_writable);
-  }
+  if (Entry* const entry = find(fd); entry != nullptr) note_sent(*entry, sent, size);
   return sent;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "backend/system_io.hpp"
+#include "backend/attempts.hpp"
 #include "backend/wake_event.hpp"
 
 #include <aster/base/forks.hpp>
@@ -12,17 +12,16 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <span>
 #include <vector>
 
 namespace aster::inline v0::detail {
 
 /// Turns readiness ("a recv would not block now") into completion ("these bytes
-/// have arrived"): all of a back end but the waiting itself. A facility derives
+/// have arrived"): all of a back end but the attempts and the waiting itself. A facility derives
 /// from it and says how to wait, see "What a facility supplies".
 ///
 /// readiness.cpp begins with how it works.
-class Readiness : public SystemIo {
+class Readiness : public Attempts {
  public:
   ~Readiness() override;
 
@@ -32,6 +31,7 @@ class Readiness : public SystemIo {
     delivery_.ready = &ready;
     delivery_.batch = &batch;
     delivery_.is_timed = &is_timed;
+    lend_lastingly();
   }
   [[nodiscard]] bool is_watching() const noexcept override {
     return pending_count_ + watch_count_ != 0;
@@ -44,39 +44,28 @@ class Readiness : public SystemIo {
   void reclaim(Operation& operation) noexcept override;
   int set_watch(native_socket fd, unsigned events, Watch& watch) noexcept override;
 
+  int set_option(native_socket fd, int level, int name, const void* value,
+                 std::uint32_t size) noexcept override;
   void forget(native_socket fd) noexcept override;
   int close_socket(native_socket fd) noexcept override;
-  using SystemIo::send_now;
+  using Attempts::send_now;
   std::int64_t send_now(native_socket fd, const char* data, std::size_t size) noexcept override;
 
   void abandon_after_fork() noexcept override;
 
  protected:
-  /// What is known about a descriptor. Two fit in a cache line.
-  struct Entry {
+  /// All about a descriptor. Two fit in a cache line.
+  struct Entry : Known {
+    std::uint8_t watch_mask = 0;
+    std::uint8_t armed = 0;        // The facility's own: what it waits for; 0 for nothing.
+    std::uint32_t generation = 0;  // Raised whenever the number may mean another file.
     Operation* reader = nullptr;   // The pending accept, recv or poll_in.
     Operation* writer = nullptr;   // The pending connect, send or poll_out.
     Watch* watch = nullptr;        // Null exactly when watch_mask is 0.
-    std::uint32_t generation = 0;  // Raised whenever the number may mean another file.
-    std::uint8_t watch_mask = 0;
-    std::uint8_t armed = 0;  // The facility's own: what it waits for; 0 for nothing.
-    std::uint16_t flags = maybe_readable | maybe_writable;
 
     // In `flags`:
-    static constexpr std::uint16_t maybe_readable = 1;  // Else only tried after an event.
-    static constexpr std::uint16_t maybe_writable = 2;
-    static constexpr std::uint16_t short_read_proves_nothing =
-        4;                                             // "Short reads" in readiness.cpp.
-    static constexpr std::uint16_t is_kind_known = 8;  // is_tcp says the truth.
-    static constexpr std::uint16_t is_tcp = 16;
-    static constexpr std::uint16_t is_connecting = 32;     // writer's connect is under way.
-    static constexpr std::uint16_t is_read_deferred = 64;  // The next poll tries reader.
-    static constexpr std::uint16_t is_write_deferred = 128;
-    static constexpr std::uint16_t is_unix_stream = 256;  // When is_kind_known.
-
-    [[nodiscard]] bool has(std::uint16_t flag) const noexcept { return (flags & flag) != 0; }
-    void set(std::uint16_t flag) noexcept { flags = static_cast<std::uint16_t>(flags | flag); }
-    void clear(std::uint16_t flag) noexcept { flags = static_cast<std::uint16_t>(flags & ~flag); }
+    static constexpr std::uint16_t is_read_deferred = first_other;  // The next poll tries reader.
+    static constexpr std::uint16_t is_write_deferred = first_other << 1;
 
     /// The facility knows all it must, whatever operations come and go.
     [[nodiscard]] bool is_settled(std::uint8_t settled) const noexcept {
@@ -175,20 +164,6 @@ class Readiness : public SystemIo {
 
   [[nodiscard]] Entry* find(int fd) const noexcept;
   int make(int fd, Entry*& entry) noexcept;
-  bool attempt(Entry& entry, Operation& operation) noexcept;
-  bool attempt_accept(Entry& entry, Operation& operation) noexcept;
-  bool attempt_connect(Entry& entry, Operation& operation) noexcept;
-  bool finish_connect(Entry& entry, Operation& operation) noexcept;
-  bool attempt_recv(Entry& entry, Operation& operation) noexcept;
-  bool attempt_read(Entry& entry, Operation& operation) noexcept;
-  bool attempt_send(Entry& entry, Operation& operation) noexcept;
-  bool attempt_write(Entry& entry, Operation& operation) noexcept;
-  static bool note_sent(Entry& entry, Operation& operation, std::int64_t result) noexcept;
-  bool attempt_poll(Entry& entry, Operation& operation) noexcept;
-  bool attempt_recv_from(Entry& entry, Operation& operation) noexcept;
-  bool attempt_send_to(Entry& entry, Operation& operation) noexcept;
-  [[nodiscard]] bool is_drained_by_short_read(int fd, Entry& entry) const noexcept;
-  [[nodiscard]] bool may_be_drained(int fd, Entry& entry) const noexcept;
   bool defer(Entry& entry, const Operation& operation) noexcept;
   void run_deferred(const Deferred& item) noexcept;
   /// The descriptor is closed: its operations end with -EBADF, its watch is
@@ -203,11 +178,6 @@ class Readiness : public SystemIo {
   void serve(Entry& entry, Operation& operation) noexcept;
   void deliver(const Note& note) noexcept;
   std::int64_t note_short_send(int fd, std::int64_t sent, std::size_t size) noexcept;
-  [[nodiscard]] std::span<char> target_of(Operation& operation) const noexcept;
-  bool note_received(Entry& entry, Operation& operation, std::span<char> target,
-                     std::int64_t result, bool has_stopped) const noexcept;
-  /// `attempt_recv` by a call that tells whether it stopped at passed descriptors.
-  bool attempt_recv_telling(Entry& entry, Operation& operation) noexcept;
   void deliver_slowly(const Note& note, Entry& entry) noexcept;
   bool submit_slowly(Entry* entry, Operation& operation) noexcept;
   /// Brings the facility up to date.
@@ -222,7 +192,6 @@ class Readiness : public SystemIo {
     return forks_ != fork_count.load(std::memory_order_relaxed);
   }
 
-  const bool edge_triggered_;
   const std::uint8_t settled_;
   const int fd_limit_;
   static constexpr std::uint32_t no_forks = 0;  // No value of the count.
@@ -243,7 +212,6 @@ class Readiness : public SystemIo {
   std::size_t note_count_ = 0;
   std::size_t found_count_ = 0;
   Delivery delivery_{*this};
-  std::unique_ptr<char[]> lent_;  // One for all descriptors, so it stays in cache.
   const std::shared_ptr<WakeEvent> wake_event_;
 };
 

@@ -54,6 +54,23 @@ T read_as(const void* bytes) noexcept {
   return value;
 }
 
+// Room for an IPv4 address with its port.
+using Ipv4Text = std::array<char, sizeof "255.255.255.255:65535">;
+
+// Writes the host of a sockaddr_in, and gives its end. By hand, as inet_ntop takes printf
+// and each error of a connection has one.
+char* write_ipv4(Ipv4Text& text, const char* native) {
+  char* at = text.data();
+  char* const end = at + text.size();
+  const auto parts =
+      read_as<std::array<unsigned char, 4>>(native + offsetof(sockaddr_in, sin_addr));
+  for (const unsigned part : parts) {
+    if (at != text.data()) *at++ = '.';
+    at = std::to_chars(at, end, part).ptr;
+  }
+  return at;
+}
+
 }  // namespace
 
 Address::Address(std::string_view host, int port) {
@@ -162,12 +179,9 @@ int Address::family() const noexcept {
 bool Address::is_ip() const noexcept { return family() == AF_INET || family() == AF_INET6; }
 
 std::string Address::host() const {
-  if (family() == AF_INET) {  // By hand, as inet_ntop takes printf, and every error has one.
-    const auto parts =
-        read_as<std::array<unsigned char, 4>>(bytes_.data() + offsetof(sockaddr_in, sin_addr));
-    std::string text = std::to_string(parts[0]);
-    for (std::size_t i = 1; i < parts.size(); ++i) text += '.' + std::to_string(parts[i]);
-    return text;
+  if (family() == AF_INET) {
+    Ipv4Text text;
+    return {text.data(), write_ipv4(text, bytes_.data())};
   }
   if (family() != AF_INET6) return {};
   char text[INET6_ADDRSTRLEN];
@@ -194,8 +208,12 @@ std::string Address::path() const {
 
 std::string Address::str() const {
   switch (family()) {
-    case AF_INET:
-      return host() + ':' + std::to_string(port());
+    case AF_INET: {
+      Ipv4Text text;
+      char* const colon = write_ipv4(text, bytes_.data());
+      *colon = ':';
+      return {text.data(), std::to_chars(colon + 1, text.data() + text.size(), port()).ptr};
+    }
     case AF_INET6: {
       const std::string scope = scope_id() == 0 ? "" : '%' + std::to_string(scope_id());
       return '[' + host() + scope + "]:" + std::to_string(port());

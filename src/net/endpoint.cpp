@@ -53,10 +53,10 @@ class ProtocolAcceptor final : public Acceptor {
   explicit ProtocolAcceptor(std::shared_ptr<ProtocolFactory> factory) noexcept
       : factory_(std::move(factory)) {}
 
-  StateRef<StreamTransport> adopt(EventLoop& loop, native_socket fd,
+  StateRef<StreamTransport> adopt(EventLoop& loop, const OpenDescriptor& accepted,
                                   const std::source_location& source) override {
     return StateRef<StreamTransport>::share(
-        *NetService::adopt<ProtocolLink>(loop, fd, Medium::socket, source));
+        *NetService::adopt<ProtocolLink>(loop, accepted, Medium::socket, source));
   }
   void begin(EventLoop& /*loop*/, StateRef<StreamTransport> link,
              const std::source_location& /*source*/) override {

@@ -10,6 +10,18 @@
 
 namespace aster::inline v0::detail {
 
+/// A sockaddr as the system has written it; of size 0 when it is not known.
+struct NativeAddress {
+  const void* data = nullptr;
+  std::uint32_t size = 0;
+};
+
+/// Room for one, of any family.
+struct AddressRoom {
+  static constexpr std::uint32_t size = 128;
+  alignas(8) std::array<char, size> bytes;
+};
+
 /// An address in little room, for what there are thousands of: those of IPv4 and IPv6
 /// in place, long paths of unix sockets apart.
 class KeptAddress {
@@ -19,22 +31,18 @@ class KeptAddress {
   KeptAddress& operator=(const KeptAddress&) = delete;
   ~KeptAddress() { clear(); }
 
-  /// Throws `std::bad_alloc` for a long path, and is then unchanged.
-  KeptAddress& operator=(const Address& address) {
-    if (address.size() > bytes_.size()) {
-      const Address* const path = new Address(address);
-      clear();
-      // NOLINTNEXTLINE(bugprone-sizeof-expression): the pointer itself is kept.
-      std::memcpy(bytes_.data(), static_cast<const void*>(&path), sizeof path);
-      size_ = is_apart;
-      return *this;
-    }
+  /// One that cannot be kept, as there is no memory for a long path, is as good as unknown.
+  void keep(const NativeAddress& native) noexcept {
     clear();
-    size_ = static_cast<std::uint8_t>(address.size());
-    std::memcpy(bytes_.data(), address.data(), size_);
-    return *this;
+    try {
+      hold(Address::from_native(native.data, native.size));
+    } catch (...) {
+      is_ip_ = false;
+    }
   }
 
+  /// For IPv4 and IPv6.
+  [[nodiscard]] bool is_ip() const noexcept { return is_ip_; }
   /// No address until one was given.
   [[nodiscard]] Address get() const {
     if (size_ == is_apart) return *path();
@@ -43,6 +51,19 @@ class KeptAddress {
 
  private:
   static constexpr std::uint8_t is_apart = 0xff;
+
+  void hold(const Address& address) {
+    is_ip_ = address.is_ip();
+    if (address.size() > bytes_.size()) {
+      const Address* const path = new Address(address);
+      // NOLINTNEXTLINE(bugprone-sizeof-expression): the pointer itself is kept.
+      std::memcpy(bytes_.data(), static_cast<const void*>(&path), sizeof path);
+      size_ = is_apart;
+    } else {
+      size_ = static_cast<std::uint8_t>(address.size());
+      std::memcpy(bytes_.data(), address.data(), size_);
+    }
+  }
 
   [[nodiscard]] const Address* path() const noexcept {
     const Address* path;
@@ -56,6 +77,7 @@ class KeptAddress {
 
   std::array<char, 28> bytes_;  // A sockaddr_in6 at most; or a pointer to the address.
   std::uint8_t size_ = 0;
+  bool is_ip_ = false;
 };
 
 }  // namespace aster::inline v0::detail

@@ -22,11 +22,12 @@ NetService::Claim::~Claim() {
   static_cast<void>(backend.close_socket(fd));
 }
 
-void NetService::take(StreamTransport& made, const Claim& claim) noexcept {
+void NetService::take(StreamTransport& made, const Claim& claim,
+                      const NativeAddress& peer) noexcept {
   claim.is_taken = true;
   links_.push_back(made);
   made.add_reference();  // The loop's, besides the one given out.
-  made.opened();
+  made.opened(peer);
 }
 
 std::span<char> NetService::shared_room() {

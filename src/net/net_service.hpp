@@ -15,6 +15,15 @@ namespace aster::inline v0::detail {
 
 class ServerState;
 
+/// A descriptor that nobody owns yet, and what was told with it.
+struct OpenDescriptor {
+  // NOLINTNEXTLINE(google-explicit-constructor): most come with nothing else.
+  OpenDescriptor(native_socket descriptor, NativeAddress other_end = {}) noexcept
+      : fd(descriptor), peer(other_end) {}
+  native_socket fd;
+  NativeAddress peer;
+};
+
 /// The connections, pipes and servers of a loop: holds them while they are open, ends
 /// them when the loop closes.
 class NetService final : public EventLoop::Service {
@@ -26,11 +35,11 @@ class NetService final : public EventLoop::Service {
   /// A `Link(loop, fd, args...)` for an open descriptor, which it owns from here on,
   /// also when this throws.
   template <class Link, class... Args>
-  static StateRef<Link> adopt(EventLoop& loop, native_socket fd, Args&&... args) {
-    const Claim claim(loop, fd);
+  static StateRef<Link> adopt(EventLoop& loop, const OpenDescriptor& open, Args&&... args) {
+    const Claim claim(loop, open.fd);
     auto& service = loop.service<NetService>();
-    auto* made = new Link(loop, fd, std::forward<Args>(args)...);
-    service.take(*made, claim);
+    auto* made = new Link(loop, open.fd, std::forward<Args>(args)...);
+    service.take(*made, claim, open.peer);
     return StateRef<Link>(made);
   }
 
@@ -51,7 +60,7 @@ class NetService final : public EventLoop::Service {
     native_socket fd;
     mutable bool is_taken = false;
   };
-  void take(StreamTransport& made, const Claim& claim) noexcept;
+  void take(StreamTransport& made, const Claim& claim, const NativeAddress& peer) noexcept;
 
   IntrusiveList<StreamTransport> links_;
   std::unique_ptr<char[]> room_;

@@ -61,6 +61,7 @@ class ProtocolLink final : public StreamTransport {
   void release() noexcept override {
     if (--references_ == 0) delete this;
   }
+  [[nodiscard]] std::uint32_t reference_count() const noexcept override { return references_; }
   void stopped() noexcept override;
   void flow_changed() noexcept override;
   void ending() override;

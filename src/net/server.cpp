@@ -201,6 +201,8 @@ void ServerState::begin() {
 
 void ServerState::accept_more(Listener& listener) noexcept {
   while (!closed_ && !listener.paused && !listener.is_pending()) {
+    listener.peer = listener.from.bytes.data();
+    listener.address_size = AddressRoom::size;
     if (!backend_->submit(listener)) return;
     if (!accepted(listener)) return;
   }
@@ -216,7 +218,9 @@ bool ServerState::accepted(Listener& listener) noexcept {
   try {
     if (result >= 0) {
       shortage_reported_ = false;
-      welcome(acceptor_->adopt(loop_, static_cast<native_socket>(result), options_.source));
+      const OpenDescriptor made(static_cast<native_socket>(result),
+                                {listener.peer, listener.address_size});
+      welcome(acceptor_->adopt(loop_, made, options_.source));
       return true;
     }
     const int number = static_cast<int>(-result);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "net/kept_address.hpp"
 #include "net/stream_transport.hpp"
 #include "net/tls_context.hpp"
 #include "net/unix_path.hpp"
@@ -18,6 +19,8 @@
 
 namespace aster::inline v0::detail {
 
+struct OpenDescriptor;
+
 /// What a server makes of the connections it accepts.
 class Acceptor {
  public:
@@ -28,7 +31,8 @@ class Acceptor {
 
   /// A link for an accepted descriptor, which it owns from here on, also when this
   /// throws. Runs no code of the user's.
-  [[nodiscard]] virtual StateRef<StreamTransport> adopt(EventLoop& loop, native_socket fd,
+  [[nodiscard]] virtual StateRef<StreamTransport> adopt(EventLoop& loop,
+                                                        const OpenDescriptor& accepted,
                                                         const std::source_location& source) = 0;
   /// In a turn of its own: hands the link to the user's code.
   virtual void begin(EventLoop& loop, StateRef<StreamTransport> link,
@@ -89,6 +93,7 @@ class ServerState final : public ListNode {
     ServerState& server;
     native_socket socket;
     bool paused = false;  // Waits for its timer.
+    AddressRoom from;     // Whom an accept has given.
   };
   /// The queued note that starts the handlers of accepted connections.
   struct DeliverNote final : Runnable {

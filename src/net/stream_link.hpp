@@ -38,6 +38,9 @@ class StreamLink final : public ReaderState, public StreamTransport {
  private:
   void retain() noexcept override { ReaderState::add_reference(); }
   void release() noexcept override { ReaderState::release_reference(); }
+  [[nodiscard]] std::uint32_t reference_count() const noexcept override {
+    return ReaderState::reference_count();
+  }
   void stopped() noexcept override { calm_ = false; }
   void flow_changed() noexcept override;
   void lost() noexcept override;

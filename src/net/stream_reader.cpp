@@ -61,7 +61,6 @@ void ReadAwaiterBase::go_on_slowly() {
 std::string ReadAwaiterBase::finish_text() {
   if (!received_.empty()) return std::string(received_);
   ReaderState& reader = *reader_;
-  if (failed_) std::rethrow_exception(reader.error_);
   switch (wish_.kind) {
     case ReadWish::Kind::some:
       return reader.take(std::min(wish_.count, reader.buffered()));
@@ -79,13 +78,11 @@ std::string ReadAwaiterBase::finish_text() {
 
 std::string_view ReadAwaiterBase::finish_view() {
   ReaderState& reader = *reader_;
-  if (failed_) std::rethrow_exception(reader.error_);
   return reader.lend(std::min(wish_.count, reader.buffered()));
 }
 
 std::size_t ReadAwaiterBase::finish_into() {
   ReaderState& reader = *reader_;
-  if (failed_) std::rethrow_exception(reader.error_);
   const std::size_t count = std::min(wish_.count, reader.buffered());
   if (count > 0) std::memcpy(wish_.target, reader.view().data(), count);
   reader.skip(count);

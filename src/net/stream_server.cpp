@@ -59,10 +59,10 @@ class StreamAcceptor final : public Acceptor {
   StreamAcceptor(std::shared_ptr<ClientHandler> handler, std::size_t limit) noexcept
       : handler_(std::move(handler)), limit_(limit) {}
 
-  StateRef<StreamTransport> adopt(EventLoop& loop, native_socket fd,
+  StateRef<StreamTransport> adopt(EventLoop& loop, const OpenDescriptor& accepted,
                                   const std::source_location& source) override {
     return StateRef<StreamTransport>::share(
-        *NetService::adopt<StreamLink>(loop, fd, Medium::socket, limit_, source));
+        *NetService::adopt<StreamLink>(loop, accepted, Medium::socket, limit_, source));
   }
   void begin(EventLoop& loop, StateRef<StreamTransport> link,
              const std::source_location& source) override {

@@ -81,33 +81,44 @@ StreamTransport::~StreamTransport() {
 
 // Facts ---------------------------------------------------------------------------
 
-void StreamTransport::opened() noexcept {
+void StreamTransport::opened(NativeAddress peer) noexcept {
   if (medium_ == Medium::socket) {
-    read_addresses();
-    const int on = 1;
-    if (local_.get().is_ip()) {
+    AddressRoom room;
+    if (peer.size == 0) {
+      peer = {room.bytes.data(), AddressRoom::size};
+      if (backend_->peer_address(fd_, room.bytes.data(), peer.size) != 0) peer.size = 0;
+    }
+    peer_.keep(peer);
+    // A connection that was reset already may have lost that address, but not its own.
+    if (peer.size != 0 ? peer_.is_ip() : local().is_ip()) {
+      const int on = 1;
       static_cast<void>(backend_->set_option(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+    } else {
+      static_cast<void>(local());  // A long path needs memory, which the end must not.
     }
   }
   log_event(*scheduler_, [this] {
-    return "connection to " + subject() + " made, from " + local_.get().str() + ", at " +
+    return "connection to " + subject() + " made, from " + local().get().str() + ", at " +
            short_place(source_);
   });
 }
 
-void StreamTransport::read_addresses() noexcept {
-  alignas(16) unsigned char bytes[128];
-  std::uint32_t size = sizeof bytes;
-  try {
-    if (backend_->peer_address(fd_, bytes, size) == 0) peer_ = Address::from_native(bytes, size);
-    size = sizeof bytes;
-    if (backend_->local_address(fd_, bytes, size) == 0) local_ = Address::from_native(bytes, size);
-  } catch (...) {  // An address that cannot be kept is as good as unknown.
+/// It does not change while the connection lasts, nor by its end; so most servers need never
+/// ask.
+const KeptAddress& StreamTransport::local() const noexcept {
+  if (!is_local_known_ && !is_lost()) {
+    is_local_known_ = true;
+    AddressRoom room;
+    std::uint32_t size = AddressRoom::size;
+    if (medium_ == Medium::socket && backend_->local_address(fd_, room.bytes.data(), size) == 0) {
+      local_.keep({room.bytes.data(), size});
+    }
   }
+  return local_;
 }
 
 std::optional<Address> StreamTransport::peername() const { return known(peer_.get()); }
-std::optional<Address> StreamTransport::sockname() const { return known(local_.get()); }
+std::optional<Address> StreamTransport::sockname() const { return known(local().get()); }
 
 SocketView StreamTransport::socket() const {
   return medium_ == Medium::socket ? SocketView(fd_, backend_) : SocketView();
@@ -122,7 +133,7 @@ std::string StreamTransport::subject() const {
   if (medium_ != Medium::socket) return "pipe " + std::to_string(receive_.fd);
   std::string text = peer_.get().str();
   // The client of a unix socket has no name of its own.
-  return text.empty() ? local_.get().str() : text;
+  return text.empty() ? local().get().str() : text;
 }
 
 std::string StreamTransport::str() const {
@@ -406,14 +417,15 @@ void StreamTransport::finish() {
   ending();
 }
 
+/// The caller holds a reference, besides the loop's.
 void StreamTransport::become_lost() noexcept {
   log_event(*scheduler_, [this] {
     const std::string text = "connection to " + subject() + " lost";
     return lost_error_ != nullptr ? text + ": " + v0::describe(lost_error_) : text;
   });
+  if (reference_count() > 2) static_cast<void>(local());  // Somebody may ask later.
   const bool was_open = stage_ == Stage::open;
   stage_ = Stage::lost;
-  const auto self = StateRef<StreamTransport>::share(*this);
   if (was_open) leave_open();
   static_cast<void>(backend_->close_socket(fd_));
   backend_ = nullptr;
@@ -437,6 +449,7 @@ void StreamTransport::become_lost() noexcept {
 }
 
 void StreamTransport::tear_down() noexcept {
+  const auto self = StateRef<StreamTransport>::share(*this);
   if (stage_ == Stage::open) warn_unclosed("transport");
   if (has_tls()) tls_->drop_waiter();
   for_each_pending([this](Operation& operation) { backend_->reclaim(operation); });

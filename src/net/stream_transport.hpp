@@ -4,6 +4,7 @@
 #include "net/kept_address.hpp"
 
 #include <aster/base/buffer.hpp>
+#include <aster/base/frame_allocator.hpp>
 #include <aster/base/intrusive_list.hpp>
 #include <aster/base/state_ref.hpp>
 #include <aster/io/address.hpp>
@@ -44,6 +45,12 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
  public:
   /// Gives up its reference on the scheduler; it must be lost.
   ~StreamTransport() override;
+
+  // Recycled, as the connections of a server come and go.
+  static void* operator new(std::size_t size) { return allocate_frame(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    release_frame(memory, size);
+  }
 
   void add_reference() noexcept { retain(); }
   void release_reference() noexcept { release(); }
@@ -102,8 +109,9 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   /// Its place in its server's list of connections.
   std::size_t server_index = 0;
 
-  /// The connection is there: notes its addresses and what is to be done once.
-  void opened() noexcept;
+  /// The connection is there: notes its peer, asked for unless it was told, and does what
+  /// is to be done once.
+  void opened(NativeAddress peer) noexcept;
   /// A pipe that is written to: asks to be told when its reader goes (TR-27).
   void watch_reader() noexcept;
   /// Begins TLS. `done`, which may be null, gets the handshake's outcome; else the server
@@ -128,6 +136,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
 
   void retain() noexcept override = 0;
   void release() noexcept override = 0;
+  [[nodiscard]] virtual std::uint32_t reference_count() const noexcept = 0;
 
   // What the derived classes add ------------------------------------------------------
 
@@ -191,7 +200,7 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   }
   template <class Function>
   void for_each_pending(Function function);
-  void read_addresses() noexcept;
+  [[nodiscard]] const KeptAddress& local() const noexcept;
   void sent(Operation& operation) noexcept;
   void room_asked() noexcept;
   void submit_send() noexcept;
@@ -223,7 +232,9 @@ class StreamTransport : public Transport, public ListNode, protected Runnable {
   SendfileWait* file_ = nullptr;   // A file is being sent.
   ServerState* server_ = nullptr;  // Counted.
   KeptAddress peer_;
-  KeptAddress local_;
+  // Our end's: asked for when first wanted, at the latest before the descriptor is closed.
+  mutable KeptAddress local_;
+  mutable bool is_local_known_ = false;
 
  protected:
   std::source_location source_;  // The call that made it, or its server.

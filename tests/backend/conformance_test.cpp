@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -524,6 +525,61 @@ TEST_P(BackendTest, ShortRecvOfAUnixStreamSparesTheWastedOneToo) {
   backend().cancel(op);
 }
 
+TEST_P(BackendTest, AnOptionOfTcpSparesTheLookUpOfTheKind) {
+  NEEDS_FAULTS();
+  const Pair pair = make_pair();
+  const int on = 1;
+  ASSERT_EQ(backend().set_option(pair.server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+  const Faults faults;
+  send(pair.client, "x");
+
+  EXPECT_EQ(receive(pair.server), "x");
+
+  EXPECT_EQ(faults.calls(SysCall::getsockopt), 0U);
+}
+
+// It has the options of TCP, and like any stream no more than a short receive gave.
+TEST_P(BackendTest, AMultipathConnectionIsReceivedWhole) {
+  NEEDS_SYSTEM();
+#if defined(IPPROTO_MPTCP)
+  const std::int64_t opened = backend().open_socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+  if (opened < 0) GTEST_SKIP() << "no multipath TCP here";
+  const native_socket listening = own(opened);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(backend().bind(listening, &address, sizeof address), 0);
+  ASSERT_EQ(backend().listen(listening, 1), 0);
+  std::uint32_t size = sizeof address;
+  ASSERT_EQ(backend().local_address(listening, &address, size), 0);
+  Op connect(Kind::connect, own(backend().open_socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP)));
+  connect.address = &address;
+  connect.address_size = sizeof address;
+  ASSERT_EQ(run(connect), 0);
+  Op accept(Kind::accept, listening);
+  const native_socket server = own(run(accept));
+  const int on = 1;
+  ASSERT_EQ(backend().set_option(server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+  for (std::size_t round = 0; round < 500; ++round) {
+    std::string sent;
+    for (std::size_t i = 0; i <= round % 5; ++i) {
+      const std::string text(1 + (37 * (round + i)) % 1500, static_cast<char>('a' + i));
+      send(connect.fd, text);
+      sent += text;
+    }
+    std::string all;
+    while (all.size() < sent.size()) {
+      const std::string piece = receive(server, 1000);
+      ASSERT_FALSE(piece.empty()) << "stuck in round " << round;
+      all += piece;
+    }
+    ASSERT_EQ(all, sent);
+  }
+#else
+  GTEST_SKIP() << "no multipath TCP here";
+#endif
+}
+
 TEST_P(BackendTest, DataBehindPassedDescriptorsIsReceived) {
   NEEDS_SYSTEM();
   std::array<int, 2> ends{};
@@ -577,6 +633,8 @@ TEST_P(BackendTest, MessagesThatAreShorterThanTheBufferAreAllReceived) {
   connect.address = &address;
   connect.address_size = sizeof address;
   ASSERT_EQ(run(connect), 0);
+  const int on = 1;
+  EXPECT_LT(backend().set_option(receiver, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
   Op op(Kind::recv, receiver);
   op.size = 1000;
   EXPECT_FALSE(backend().submit(op));

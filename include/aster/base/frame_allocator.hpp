@@ -8,7 +8,7 @@
 #include <new>
 #include <utility>
 
-/// Memory of coroutine frames, tasks and handles: free lists by size class, one
+/// Memory of coroutine frames, tasks, handles and connections: free lists by size class, one
 /// set a thread, so that a steady state allocates nothing.
 namespace aster::inline v0 {
 

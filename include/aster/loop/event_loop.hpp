@@ -575,13 +575,14 @@ class ASTER_API EventLoop {
   /// This loop's `S`, made on first use as `S(loop)`.
   template <class S>
   S& service() {
-    Service*& slot = service_slot(typeid(S));
-    if (slot == nullptr) {
-      auto made = std::make_unique<S>(*this);
-      services_.push_back(std::move(made));
-      service_slot(typeid(S)) = services_.back().get();
+    if (Service* const known = service_slot(typeid(S)); known != nullptr) {
+      return static_cast<S&>(*known);
     }
-    return static_cast<S&>(*service_slot(typeid(S)));
+    auto made = std::make_unique<S>(*this);
+    S& service = *made;
+    services_.push_back(std::move(made));
+    service_slot(typeid(S)) = &service;
+    return service;
   }
 
   /// What tasks and primitives see of this loop.

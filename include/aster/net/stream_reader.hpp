@@ -61,6 +61,7 @@ class ASTER_API ReaderState {
   void release_reference() noexcept {
     if (--references_ == 0) delete this;
   }
+  [[nodiscard]] std::uint32_t reference_count() const noexcept { return references_; }
 
   // For what fills it --------------------------------------------------------
 
@@ -179,6 +180,9 @@ class ASTER_API ReadAwaiterBase : public Waiter {
     reader_->reading_ = nullptr;
   }
   void go_on_slowly();
+  /// Throws in the coroutine itself: each function that an exception passes on its way costs
+  /// as much again.
+  [[noreturn, gnu::always_inline]] void fail() const { std::rethrow_exception(reader_->error_); }
   [[nodiscard]] bool is_reading() const noexcept { return reader_->reading_ == this; }
   [[nodiscard]] bool await_ready_slowly();
   void release() noexcept;
@@ -204,9 +208,11 @@ class ReadAwaiter final : public ReadAwaiterBase {
       release();
     reader_->release_reference();
   }
-  T await_resume() {
+  [[gnu::always_inline]] T await_resume() {
     go_on();
     if constexpr (std::is_same_v<T, std::string>) {
+      if (failed_) [[unlikely]]
+        fail();
       return finish_text();
     } else {
       if (!received_.empty()) [[likely]] {
@@ -216,6 +222,8 @@ class ReadAwaiter final : public ReadAwaiterBase {
           return received_;
         }
       }
+      if (failed_) [[unlikely]]
+        fail();
       if constexpr (std::is_same_v<T, std::size_t>) {
         return finish_into();
       } else {

@@ -187,10 +187,10 @@ void DatagramLink::end(std::exception_ptr error) noexcept {
   if (stage_ >= Stage::ending) return;
   stage_ = Stage::ending;
   lost_error_ = std::move(error);
+  if (!letters_.empty()) is_over_mark_ = is_told_to_pause_;  // Dropped: nobody is to go on.
   letters_.clear();
   buffered_ = 0;
   ready_ = 0;
-  is_over_mark_ = is_told_to_pause_;  // Nobody is to go on.
   static_cast<void>(watch(0));
   post_note();
 }

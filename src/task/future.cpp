@@ -202,6 +202,16 @@ void FutureBase::require_done(const char* message) {
   if (!is_done()) throw InvalidStateError(message);
 }
 
+void FutureBase::require_result() {
+  require_done("Result is not ready.");
+  if (is_cancelled()) throw_cancelled();
+  retrieved_ = true;
+  // Where no coroutine runs, the await path of an error ends: nothing is noted, so that a
+  // later exception at its address does not go on with it.
+  if (scheduler_->current() != nullptr) return;
+  if (std::exception_ptr error = stored_error()) std::rethrow_exception(std::move(error));
+}
+
 void FutureBase::throw_cancelled() {
   // The first to ask gets the very exception that ended the task, with its
   // history; it is not kept longer, as it may hold on to much (TASK-28).

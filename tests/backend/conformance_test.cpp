@@ -3,6 +3,8 @@
 // What every back end does alike. The cases talk to sockets through IoBackend only,
 // so a simulated one is a further line of `subjects` below; cases that need
 // descriptors of the system (pipes, signals, fork) say so and are skipped there.
+#include "support/kept_port.hpp"
+
 #include <aster/loop/backend.hpp>
 #include <aster/testing/faults.hpp>
 #include <aster/testing/sim_backend.hpp>
@@ -310,11 +312,11 @@ TEST_P(BackendTest, AcceptsAllThatWaitWithoutAnotherEvent) {
 }
 
 TEST_P(BackendTest, ConnectRefusedIsAResult) {
-  sockaddr_in address;
-  close(listener(address));
+  const support::KeptPort port(backend());
+  const Address address = port.address();
   Op op(Kind::connect, open());
-  op.address = &address;
-  op.address_size = sizeof address;
+  op.address = address.data();
+  op.address_size = address.size();
 
   EXPECT_EQ(run(op), -ECONNREFUSED);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The crawler against servers that behave well and badly, and its command line."""
 
+import fcntl
 import http.server
 import os
 import pathlib
@@ -488,12 +489,20 @@ class Interrupt(CrawlerTest):
         self.assert_leaves_whole_files_only(signal.SIGTERM)
 
     def test_ctrl_c_ends_the_demonstration_without_a_trace(self):
-        process = subprocess.Popen([support.program("crawler")], stdout=subprocess.PIPE,
+        # A full pipe: it cannot go on after its first download before somebody reads.
+        reader, writer = os.pipe()
+        os.write(writer, b"." * fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ))
+        process = subprocess.Popen([support.program("crawler")], stdout=writer,
                                    stderr=subprocess.PIPE, text=True,
                                    env={**os.environ, "TMPDIR": str(self.folder)})
+        os.close(writer)
+        process.stdout = open(reader)
         self.addCleanup(process.kill)
-        process.stdout.readline()
-        support.assert_dies_by_sigint(self, process)
+        support.wait_until(lambda: list(self.folder.glob("*/downloads/file-*")),
+                           "one download is done")
+        out = support.assert_dies_by_sigint(self, process)
+
+        self.assertRegex(out, r"interrupted: \d+ of 40 done")
 
         self.assertEqual(self.files(), {})
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The loop's sock_* functions on every system.
 #include "io/sock_fixture.hpp"
+#include "support/kept_port.hpp"
 
 #include <fcntl.h>
 #include <sys/un.h>
@@ -128,13 +129,11 @@ TEST_P(Sock, AnAcceptWaitsForAConnection) {  // SOCK-8
 }
 
 TEST_P(Sock, ARefusedConnectNamesTheAddress) {  // SOCK-7
-  Socket listener = listening();
-  const Address gone = listener.getsockname();
-  listener.close();
+  const support::KeptPort port(loop().backend());
   Socket client = tcp();
 
-  EXPECT_THAT(error(loop().sock_connect(client, gone)),
-              HasSubstr("sock_connect " + gone.str() + ": Connection refused"));
+  EXPECT_THAT(error(loop().sock_connect(client, port.address())),
+              HasSubstr("sock_connect " + port.address().str() + ": Connection refused"));
 }
 
 TEST_P(Sock, NumericHostsNeedNoLookUp) {  // SOCK-7

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // open_connection, on every system.
 #include "net/net_fixture.hpp"
+#include "support/kept_port.hpp"
 
 #include <aster/testing/faults.hpp>
 
@@ -16,15 +17,6 @@ class Connect : public NetTest {};
 INSTANTIATE_TEST_SUITE_P(Systems, Connect, ::testing::ValuesIn(all_systems()), name_of);
 
 int port_of(const Server& server) { return server.sockets().front().getsockname().port(); }
-
-/// A port where nobody listens.
-Coroutine<int> free_port() {
-  auto starting = start_server([](StreamReader, StreamWriter) {}, "127.0.0.1", 0);
-  Server server = co_await std::move(starting);
-  const int port = port_of(server);
-  server.close();
-  co_return port;
-}
 
 Coroutine<std::string> greeting(std::string host, int port, ConnectOptions options = {}) {
   auto connecting = open_connection(host, port, options);
@@ -44,12 +36,12 @@ Coroutine<Server> greeter(std::string host) {
 
 TEST_P(Connect, ARefusalNamesTheAddress) {  // CON-6
   run([]() -> Coroutine<> {
-    const int port = co_await free_port();
+    const support::KeptPort port;
 
-    std::string error = co_await error_of(open_connection("127.0.0.1", port));
+    std::string error = co_await error_of(open_connection("127.0.0.1", port.number()));
 
-    EXPECT_THAT(error, ::testing::HasSubstr("connect 127.0.0.1:" + std::to_string(port) +
-                                            ": Connection refused"));
+    EXPECT_THAT(error,
+                ::testing::HasSubstr("connect " + port.address().str() + ": Connection refused"));
   }());
 }
 
@@ -94,7 +86,8 @@ TEST_P(Connect, ImpossibleArgumentsAreValueErrors) {
 TEST_P(Connect, TheLocalAddressCanBeChosen) {  // CON-7
   run([]() -> Coroutine<> {
     Server server = co_await greeter("127.0.0.1");
-    const int local = co_await free_port();
+    const support::KeptPort kept;  // Of 127.0.0.1; the others of its number are free.
+    const int local = kept.number();
     ConnectOptions options;
     options.local_host = "127.0.0.2";
     std::string line = co_await greeting("127.0.0.1", port_of(server), options);

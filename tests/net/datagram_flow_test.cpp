@@ -107,6 +107,23 @@ TEST_F(DatagramFlow, CloseSendsWhatIsBuffered) {
   net.run(test());
 }
 
+// TR-16: also when the last of it is sent while closing, right before the end.
+TEST_F(DatagramFlow, ResumesBeforeTheEndWhenCloseHasSentEverything) {
+  const auto test = []() -> Coroutine<> {
+    DatagramPair pair = co_await datagram_pair();
+    DatagramRecorder& client = pair.client.protocol();
+    client.transport->set_write_buffer_limits(0);
+    client.transport->sendto(pattern(90, 1));
+    client.transport->sendto(pattern(90, 2));
+    co_await client.words(2);
+    client.call([](DatagramTransport& out) { out.close(); });
+    co_await client.ended();
+    EXPECT_THAT(client.log, ElementsAre("made", "pause", "resume", "lost"));
+    co_await close_and_wait(pair.server);
+  };
+  net.run(test());
+}
+
 // TR-25, TR-3
 TEST_F(DatagramFlow, AbortDropsWhatIsBuffered) {
   const auto test = []() -> Coroutine<> {

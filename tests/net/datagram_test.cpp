@@ -79,8 +79,8 @@ TEST_P(DatagramTest, AConnectedEndpointSendsToItsPeerOnly) {
   run(test());
 }
 
-// A UDP port that refuses what comes, until it is given up. It is held by a socket that is
-// connected to itself: a port given back may at once be another program's, or the sender's.
+// A UDP port that refuses what comes. It is held by a socket that is connected to itself:
+// a port given back may at once be another program's, or the sender's.
 class RefusingPort {
  public:
   explicit RefusingPort(bool is_simulated) {
@@ -96,9 +96,15 @@ class RefusingPort {
   }
   RefusingPort(const RefusingPort&) = delete;
   RefusingPort& operator=(const RefusingPort&) = delete;
-  ~RefusingPort() { give_up(); }
-  void give_up() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  ~RefusingPort() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  // Lets an endpoint with `reuse_port` have it too, which gets what comes from then on.
+  void share() const {
+    const int on = 1;
+    if (fd_ >= 0) {
+      EXPECT_EQ(::setsockopt(fd_, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), 0);
+    }
   }
   [[nodiscard]] const Address& address() const { return address_; }
 
@@ -123,8 +129,10 @@ TEST_P(DatagramTest, ARefusedDatagramIsToldAndClosesNothing) {
     EXPECT_THAT(protocol.errors.front(), HasSubstr("Connection refused"));
     EXPECT_FALSE(client.transport().is_closing());
 
-    refusing.give_up();
-    RecorderEndpoint back = co_await endpoint(there);
+    refusing.share();
+    DatagramOptions shared;
+    shared.reuse_port = true;
+    RecorderEndpoint back = co_await endpoint(there, {}, shared);
     const std::size_t before = protocol.log.size();
     back.transport().sendto("here again", *client.transport().sockname());
     co_await protocol.words(before + 1);

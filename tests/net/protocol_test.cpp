@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "net/echo_protocol.hpp"
 #include "net/protocol_fixture.hpp"
+#include "support/kept_port.hpp"
 
 #include <sys/socket.h>
 
@@ -616,11 +617,9 @@ TEST_P(RealProtocols, AServerTakesOverABoundSocket) {
 // CON-6, CON-10 for protocols: nobody listens there.
 TEST_P(Protocols, ARefusedConnectionMakesNoProtocol) {
   const auto work = [](Log& log) -> Coroutine<> {
-    Server server = co_await idle_server();
-    const int port = port_of(server);
-    server.close();
+    const support::KeptPort port;
     auto connecting = get_running_loop().create_connection(
-        [&log] { return std::make_unique<Recorder>(log); }, "127.0.0.1", port);
+        [&log] { return std::make_unique<Recorder>(log); }, "127.0.0.1", port.number());
     const std::string error = co_await error_of(std::move(connecting));
     EXPECT_THAT(error, ::testing::HasSubstr("Connection refused"));
   };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Servers: their life, on every system.
 #include "net/net_fixture.hpp"
+#include "support/kept_port.hpp"
 
 #include <array>
 #include <set>
@@ -129,9 +130,10 @@ TEST_P(Servers, AFamilyLimitsWhatIsBound) {  // CON-15
 
 TEST_P(Servers, CloseEmptiesTheSocketsAndFreesTheAddress) {  // SRV-3, SRV-7
   run([]() -> Coroutine<> {
-    auto starting = start_server(echo_lines, "127.0.0.1", 0);
+    const support::KeptPort kept;
+    const int port = kept.number();
+    auto starting = start_server(echo_lines, "127.0.0.1", port);
     Server server = co_await std::move(starting);
-    const int port = port_of(server);
     EXPECT_TRUE(server.is_serving());
     EXPECT_EQ(&server.get_loop(), &get_running_loop());
 
@@ -317,9 +319,10 @@ TEST_P(Servers, ADroppedServerKeepsServing) {  // Ground rule: ownership.
 
 TEST_P(Servers, AnAddressInUseIsNamedInTheError) {  // CON-20
   run([]() -> Coroutine<> {
-    auto starting = start_server(echo_lines, "127.0.0.1", 0);
+    const support::KeptPort kept(get_running_loop().backend(), "::");
+    const int port = kept.number();
+    auto starting = start_server(echo_lines, "127.0.0.1", port);
     Server server = co_await std::move(starting);
-    const int port = port_of(server);
     std::vector<std::string> hosts{"::1", "127.0.0.1"};
 
     std::string error = co_await error_of(start_server(echo_lines, "127.0.0.1", port));

@@ -3,6 +3,7 @@
 // are skipped.
 #include "net/programs_fixture.hpp"
 #include "net/tls_fixture.hpp"
+#include "support/kept_port.hpp"
 
 #include <sys/socket.h>
 
@@ -19,10 +20,11 @@ class TlsProgramsSlow : public Programs {
         cert(write_file("cert.pem", test_cert().chain)),
         key(write_file("key.pem", test_cert().key)) {}
 
-  /// Serves what `handler` does, runs a command whose "PORT" stands for the port, and
-  /// gives what that has written.
-  template <class Handler>
-  Coroutine<std::string> serve(const SSLContext& context, Handler handler, std::string command) {
+  /// Serves what `handler` does, has `runner` run a command whose "PORT" stands for the port,
+  /// and gives what that has written.
+  template <class Handler, class Runner>
+  Coroutine<std::string> serve(const SSLContext& context, Handler handler, std::string command,
+                               Runner runner) {
     ServerOptions options;
     options.ssl = &context;
     Server server = co_await start_server(handler, "127.0.0.1", 0, options);
@@ -30,9 +32,33 @@ class TlsProgramsSlow : public Programs {
     for (std::size_t at = 0; (at = command.find("PORT", at)) != std::string::npos;) {
       command.replace(at, 4, port);
     }
-    std::string output = co_await shell(command);
+    std::string output = co_await runner(std::move(command));
     server.close();
     co_await server.wait_closed();
+    co_return output;
+  }
+  template <class Handler>
+  Coroutine<std::string> serve(const SSLContext& context, Handler handler, std::string command) {
+    return serve(context, std::move(handler), std::move(command), shell);
+  }
+
+  /// What to write to a program, and what it then writes before more is written.
+  struct Exchange {
+    std::string_view line;
+    std::string_view answer;
+  };
+  /// Runs a command that says so much, closes its input, and gives its whole output.
+  static Coroutine<std::string> converse(std::string command, std::vector<Exchange> exchanges) {
+    command += " 2>&1";
+    Process program = co_await create_subprocess_shell(command, {.stdin_ = PIPE, .stdout_ = PIPE});
+    std::string output;
+    for (const Exchange& exchange : exchanges) {
+      program.stdin_()->write(exchange.line);
+      output += co_await program.stdout_()->readuntil(exchange.answer);
+    }
+    program.stdin_()->close();
+    output += co_await program.stdout_()->read();
+    static_cast<void>(co_await program.wait());
     co_return output;
   }
 
@@ -44,33 +70,22 @@ class TlsProgramsSlow : public Programs {
     Connection link;
   };
 
-  /// A port that was free a moment ago.
-  static int free_port() {
-    Socket socket(AF_INET, SOCK_STREAM);
-    socket.bind(Address("127.0.0.1", 0));
-    return socket.getsockname().port();
-  }
-
-  /// Runs the server that `start(port)` gives and connects to it as soon as it listens. When it
-  /// ends before, somebody else has taken the port: it is run again on another.
+  /// Runs the server that `start(port)` gives, which sets SO_REUSEADDR, and connects to it as
+  /// soon as it listens.
   template <class Start>
   static Coroutine<Dialled> dial(Start start, ConnectOptions options) {
-    options.ssl_handshake_timeout = 5s;  // Whoever has the port may say nothing.
-    std::string output;
-    for (int ports = 0; ports < 5; ++ports) {
-      const int port = free_port();
-      Task<std::string> running = start(port);
-      for (int tries = 1; !running.done(); ++tries) {
-        auto connecting = outcome(open_connection("127.0.0.1", port, options));
-        auto link = co_await std::move(connecting);
-        // The last error is the test's.
-        if (link.has_value() || tries == 1000) {
-          co_return Dialled(std::move(running), std::move(link).value());
-        }
-        co_await sleep(10ms);
+    const support::KeptPort port(get_running_loop().backend(), "::");
+    Task<std::string> running = start(port.number());
+    for (int tries = 1; !running.done(); ++tries) {
+      auto connecting = outcome(open_connection("127.0.0.1", port.number(), options));
+      auto link = co_await std::move(connecting);
+      // The last error is the test's.
+      if (link.has_value() || tries == 1000) {
+        co_return Dialled(std::move(running), std::move(link).value());
       }
-      output = co_await std::move(running);
+      co_await sleep(10ms);
     }
+    const std::string output = co_await std::move(running);
     throw std::runtime_error("a server ends at once: " + output);
   }
 
@@ -149,9 +164,9 @@ TEST_P(TlsProgramsSlow, OpensslConnectsToUs) {
       const std::string echoed =
           co_await serve(context, echo_line, "echo hello | " + client + version + " -quiet");
       EXPECT_THAT(echoed, EndsWith("hello\n"));
-      const std::string facts = co_await serve(
-          context, echo_line,
-          "(echo hello; sleep 0.2) | " + client + version + " -alpn h2 -nocommands -ign_eof");
+      const std::string facts =
+          co_await serve(context, echo_line,
+                         "echo hello | " + client + version + " -alpn h2 -nocommands -ign_eof");
       EXPECT_THAT(facts, HasSubstr("ALPN protocol: h2"));
       EXPECT_THAT(facts, HasSubstr("Verify return code: 0 (ok)"));
       EXPECT_THAT(facts, HasSubstr("Secure Renegotiation IS"));
@@ -159,20 +174,20 @@ TEST_P(TlsProgramsSlow, OpensslConnectsToUs) {
       co_await serve(context, echo_line,
                      "echo hello | " + client + version + " -quiet -sess_out " + session);
       const std::string again = co_await serve(
-          context, echo_line,
-          "(echo hello; sleep 0.2) | " + client + version + " -ign_eof -sess_in " + session);
+          context, echo_line, "echo hello | " + client + version + " -ign_eof -sess_in " + session);
       EXPECT_THAT(again, HasSubstr("Reused, TLSv1."));
     }
     const std::string old = co_await serve(
         context, echo_line, "echo hello | " + client + "-tls1_1 -cipher ALL:@SECLEVEL=0");
     EXPECT_THAT(old, HasSubstr("[status"));
     EXPECT_EQ(old.find("hello"), std::string::npos);
-    // New keys, asked for and given.
-    const std::string updated =
-        co_await serve(context, echo_all,
-                       "(sleep 0.2; echo k; sleep 0.2; echo one; sleep 0.2; echo K; sleep 0.2; "
-                       "echo two; sleep 0.3; echo Q) | " +
-                           client + "-tls1_3");
+    // New keys, asked for and given. A command is a line that is read alone.
+    const auto commands = [](std::string command) {
+      std::vector<Exchange> exchanges{
+          {"k\n", "KEYUPDATE\n"}, {"one\n", "one\n"}, {"K\n", "KEYUPDATE\n"}, {"two\n", "two\n"}};
+      return converse(std::move(command), std::move(exchanges));
+    };
+    const std::string updated = co_await serve(context, echo_all, client + "-tls1_3", commands);
     EXPECT_THAT(updated, HasSubstr("KEYUPDATE\none\n"));
     EXPECT_THAT(updated, HasSubstr("KEYUPDATE\ntwo\n"));
   };
@@ -239,10 +254,13 @@ TEST_P(TlsProgramsSlow, GnutlsConnectsToUsAndWeToIt) {
     for (const char* version : {"VERS-TLS1.2", "VERS-TLS1.3"}) {
       const std::string priority =
           std::string(" --priority NORMAL:-VERS-ALL:+") + version + " --x509cafile " + root + " ";
-      const std::string echoed =
-          co_await serve(context, echo_line,
-                         "(echo hello; sleep 0.3) | timeout 20 gnutls-cli --logfile /dev/null" +
-                             priority + "--port PORT localhost");
+      const auto hello = [](std::string command) {
+        std::vector<Exchange> exchanges{{"hello\n", "hello\n"}};
+        return converse(std::move(command), std::move(exchanges));
+      };
+      const std::string command =
+          "timeout 20 gnutls-cli --logfile /dev/null" + priority + "--port PORT localhost";
+      const std::string echoed = co_await serve(context, echo_line, command, hello);
       EXPECT_THAT(echoed, HasSubstr("hello\n"));
 
       const auto server = [&](int port) {

@@ -95,11 +95,11 @@ class ConcurrentState : public ConcurrentStateBase {
   }
   [[nodiscard]] T get(Delay timeout) {
     const Lock lock = lock_when_done(timeout, "result");
-    return result_.get();
+    return asked().get();
   }
   [[nodiscard]] T take(Delay timeout) {
     const Lock lock = lock_when_done(timeout, "take");
-    return result_.take();
+    return asked().take();
   }
   [[nodiscard]] std::exception_ptr error(Delay timeout) {
     const Lock lock = lock_when_done(timeout, "exception");
@@ -107,6 +107,11 @@ class ConcurrentState : public ConcurrentStateBase {
   }
 
  private:
+  /// The result, or its error thrown: not as by an await, whose path would go on.
+  [[nodiscard]] Result<T>& asked() {
+    if (result_.has_error()) std::rethrow_exception(result_.error());
+    return result_;
+  }
   Result<T> result_;
 };
 

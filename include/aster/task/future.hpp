@@ -133,6 +133,8 @@ class ASTER_API FutureBase : public Report {
   [[noreturn]] void throw_cancelled();
   /// Throws unless a value or an error can be read.
   void require_done(const char* message);
+  /// The same for a result that is asked for, not awaited; the error may be thrown here.
+  void require_result();
   /// No report of an error that nobody looks at from here on.
   void mark_retrieved() noexcept { retrieved_ = true; }
   /// Keeps the text of a cancellation that is on its way.
@@ -499,11 +501,7 @@ class Future : public detail::FutureTag {
     if (state().is_task()) detail::throw_task_not_settable(call);
     return static_cast<detail::FutureState<T>&>(state());
   }
-  void require_result() const {
-    state().require_done("Result is not ready.");
-    if (state().is_cancelled()) state().throw_cancelled();
-    state().mark_retrieved();
-  }
+  void require_result() const { state().require_result(); }
 
   detail::StateRef<detail::FutureBase> state_;
 };

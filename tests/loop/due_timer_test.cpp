@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Timers that are due, and taken back in the very turn that would run them.
 #include <aster/aster.hpp>
+#include <aster/testing/sim_loop.hpp>
 
 #include <gtest/gtest.h>
 
@@ -15,77 +16,74 @@ using namespace std::chrono_literals;
 /// Makes `ready` done so that its awaiter steps in the turn in which timers of
 /// `deadline` are due, before them.
 template <class F>
-void step_before_due_timers(EventLoop& loop, Future<> ready, TimePoint deadline, F&& and_then) {
+void step_before_due_timers(aster::testing::SimLoop& loop, Future<> ready, TimePoint deadline,
+                            F&& and_then) {
   loop.call_soon([&loop, ready, deadline, and_then]() mutable {
-    while (loop.time() < deadline) {
-    }
+    loop.sim().advance(deadline - loop.time());
     ready.set_result();
     and_then();
   });
 }
 
 TEST(DueTimer, ABlockMayEndInTheTurnInWhichItsTimeoutIsDue) {
-  auto loop = new_event_loop();
-  loop->set_strict_order(true);
-  Future<> ready = loop->create_future<>();
+  aster::testing::SimLoop loop;
+  Future<> ready = loop.create_future<>();
   bool left = false;
 
-  auto task = loop->create_task([&]() -> Coroutine<> {
+  auto task = loop.create_task([&]() -> Coroutine<> {
     auto limit = std::make_unique<Timeout>(timeout(2ms));
     limit->begin();
-    step_before_due_timers(*loop, ready, *limit->when(), [] {});
+    step_before_due_timers(loop, ready, *limit->when(), [] {});
     co_await ready;
     limit->end(nullptr);
     limit.reset();
     left = true;
   });
-  loop->run_until_complete(task);
+  loop.run_until_complete(task);
 
   EXPECT_TRUE(left);
-  loop->close();
+  loop.close();
 }
 
 TEST(DueTimer, AsCompletedMayEndInTheTurnInWhichItsDeadlineIsDue) {
-  auto loop = new_event_loop();
-  loop->set_strict_order(true);
-  Future<> ready = loop->create_future<>();
-  Future<> never = loop->create_future<>();
+  aster::testing::SimLoop loop;
+  Future<> ready = loop.create_future<>();
+  Future<> never = loop.create_future<>();
 
-  auto task = loop->create_task([&]() -> Coroutine<> {
+  auto task = loop.create_task([&]() -> Coroutine<> {
     {
-      const TimePoint deadline = loop->time() + 3ms;
+      const TimePoint deadline = loop.time() + 3ms;
       std::vector<Future<>> all{never};
       auto each = as_completed(all, {.timeout = 2ms});
-      step_before_due_timers(*loop, ready, deadline, [] {});
+      step_before_due_timers(loop, ready, deadline, [] {});
       co_await ready;
     }
     co_await yield_now();
   });
-  loop->run_until_complete(task);
+  loop.run_until_complete(task);
 
-  loop->close();
+  loop.close();
 }
 
 TEST(DueTimer, ATimeoutMovedInTheTurnInWhichItIsDueDoesNotExpireThen) {
-  auto loop = new_event_loop();
-  loop->set_strict_order(true);
-  Future<> ready = loop->create_future<>();
+  aster::testing::SimLoop loop;
+  Future<> ready = loop.create_future<>();
   bool expired = true;
 
-  auto task = loop->create_task([&]() -> Coroutine<> {
+  auto task = loop.create_task([&]() -> Coroutine<> {
     Timeout limit = timeout(2ms);
     limit.begin();
-    step_before_due_timers(*loop, ready, *limit.when(), [] {});
+    step_before_due_timers(loop, ready, *limit.when(), [] {});
     co_await ready;
-    limit.reschedule(loop->time() + 1h);
+    limit.reschedule(loop.time() + 1h);
     co_await yield_now();
     expired = limit.expired();
     limit.end(nullptr);
   });
-  loop->run_until_complete(task);
+  loop.run_until_complete(task);
 
   EXPECT_FALSE(expired);
-  loop->close();
+  loop.close();
 }
 
 }  // namespace

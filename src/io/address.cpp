@@ -61,12 +61,12 @@ using Ipv4Text = std::array<char, sizeof "255.255.255.255:65535">;
 // and each error of a connection has one.
 char* write_ipv4(Ipv4Text& text, const char* native) {
   char* at = text.data();
-  char* const end = at + text.size();
+  char* const last = at + text.size() - 1;  // Room for what follows: g++ 12 wants to see it.
   const auto parts =
       read_as<std::array<unsigned char, 4>>(native + offsetof(sockaddr_in, sin_addr));
   for (const unsigned part : parts) {
     if (at != text.data()) *at++ = '.';
-    at = std::to_chars(at, end, part).ptr;
+    at = std::to_chars(at, last, part).ptr;
   }
   return at;
 }

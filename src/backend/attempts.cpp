@@ -139,11 +139,6 @@ bool Attempts::may_be_drained(int fd, Known& known) const noexcept {
   return false;
 }
 
-// What has such options is TCP, or a stream like it (multipath TCP): it need not be asked.
-void Attempts::note_option(Known& known, int level) noexcept {
-  if (level == IPPROTO_TCP) known.set(Known::is_kind_known | Known::is_tcp);
-}
-
 bool Attempts::attempt_send(Known& known, Operation& operation) noexcept {
   return take_sent(known, operation, sys::uninterrupted([&] {
                      return sys::send(operation.fd, operation.data, operation.size);

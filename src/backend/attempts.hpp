@@ -46,8 +46,8 @@ class Attempts : public SystemIo {
   bool attempt_recv(Known& known, Operation& operation) noexcept;
   /// Notes what the result of a send of `size` bytes tells.
   static void note_sent(Known& known, std::int64_t result, std::size_t size) noexcept;
-  /// Notes what it tells that a socket has taken an option.
-  static void note_option(Known& known, int level) noexcept;
+  /// Notes that it is TCP, or a stream like it (multipath TCP): it need not be asked.
+  static void note_tcp(Known& known) noexcept { known.set(Known::is_kind_known | Known::is_tcp); }
 
   [[nodiscard]] bool is_edge_triggered() const noexcept { return edge_triggered_; }
   /// Lent bytes are good until what they wake has had its step (`Operation::lent_lasts`).

@@ -422,11 +422,10 @@ int Readiness::set_watch(native_socket fd, unsigned events, Watch& watch) noexce
 
 // Descriptors ------------------------------------------------------------------------
 
-int Readiness::set_option(native_socket fd, int level, int name, const void* value,
-                          std::uint32_t size) noexcept {
-  const int result = SystemIo::set_option(fd, level, name, value, size);
+int Readiness::set_no_delay(native_socket fd) noexcept {
+  const int result = Attempts::set_no_delay(fd);
   if (result == 0) {
-    if (Entry* const entry = find(fd); entry != nullptr) note_option(*entry, level);
+    if (Entry* const entry = find(fd); entry != nullptr) note_tcp(*entry);
   }
   return result;
 }

@@ -44,8 +44,7 @@ class Readiness : public Attempts {
   void reclaim(Operation& operation) noexcept override;
   int set_watch(native_socket fd, unsigned events, Watch& watch) noexcept override;
 
-  int set_option(native_socket fd, int level, int name, const void* value,
-                 std::uint32_t size) noexcept override;
+  int set_no_delay(native_socket fd) noexcept override;
   void forget(native_socket fd) noexcept override;
   int close_socket(native_socket fd) noexcept override;
   using Attempts::send_now;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -57,6 +58,11 @@ int SystemIo::peer_address(native_socket fd, void* address, std::uint32_t& size)
 int SystemIo::set_option(native_socket fd, int level, int name, const void* value,
                          std::uint32_t size) noexcept {
   return sys::setsockopt(fd, level, name, value, size);
+}
+
+int SystemIo::set_no_delay(native_socket fd) noexcept {
+  const int on = 1;
+  return sys::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 int SystemIo::get_option(native_socket fd, int level, int name, void* value,

@@ -256,10 +256,14 @@ bool ThreadPool::initialize(Worker& worker, Lock& lock) {
   }
   std::exception_ptr broken;
   try {
-    log_error("Exception in initializer of a ThreadPoolExecutor: " + describe(error));
     throw BrokenThreadPool(broken_text);
-  } catch (const std::exception&) {  // Or there was no memory to say so.
+  } catch (const std::exception&) {  // Or `std::bad_alloc`.
     broken = std::current_exception();
+  }
+  try {
+    log_error("Exception in initializer of a ThreadPoolExecutor: " + describe(error));
+  } catch (const std::bad_alloc&) {
+    log_error("Exception in initializer of a ThreadPoolExecutor");
   }
   lock.lock();
   is_broken_ = true;

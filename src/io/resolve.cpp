@@ -188,9 +188,10 @@ void ResolverService::close() noexcept {
   if (pool_ == nullptr) return;
   try {
     const ThreadPoolExecutor::Stuck stuck = pool_->leave(true);
-    const std::vector<std::string> names = running_->names();
     pool_.reset();
-    if (stuck.threads.empty() || names.empty()) return;
+    if (stuck.threads.empty()) return;  // Also in a forked child, where the names may be locked.
+    const std::vector<std::string> names = running_->names();
+    if (names.empty()) return;
     std::string message = "close: name look-ups that do not end are left running:";
     for (const std::string& name : names) message += ' ' + name;
     loop_.call_exception_handler({message, nullptr, {}, {}, {}});

@@ -68,6 +68,14 @@ void detail::count_forks() {
   });
 }
 
+namespace {
+
+// When the program is loaded, so that handlers that others register come after ours: they
+// find the locks free, and may use what they guard.
+[[gnu::constructor(101)]] void count_forks_early() { detail::count_forks(); }
+
+}  // namespace
+
 // Scheduler: the parts that need the loop ------------------------------------------
 
 void Scheduler::call_at(detail::Timer& timer, TimePoint when) {

@@ -36,6 +36,7 @@ class NetService final : public EventLoop::Service {
   /// also when this throws.
   template <class Link, class... Args>
   static StateRef<Link> adopt(EventLoop& loop, const OpenDescriptor& open, Args&&... args) {
+    static_assert(alignof(Link) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__, "as frame memory is");
     const Claim claim(loop, open.fd);
     auto& service = loop.service<NetService>();
     auto* made = new Link(loop, open.fd, std::forward<Args>(args)...);

@@ -14,8 +14,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 namespace aster::inline v0::detail {
@@ -91,8 +89,7 @@ void StreamTransport::opened(NativeAddress peer) noexcept {
     peer_.keep(peer);
     // A connection that was reset already may have lost that address, but not its own.
     if (peer.size != 0 ? peer_.is_ip() : local().is_ip()) {
-      const int on = 1;
-      static_cast<void>(backend_->set_option(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+      static_cast<void>(backend_->set_no_delay(fd_));
     } else {
       static_cast<void>(local());  // A long path needs memory, which the end must not.
     }

@@ -8,6 +8,9 @@
 #include <cstring>
 #include <utility>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 namespace aster::inline v0::testing {
 
 using detail::direction_of;
@@ -175,6 +178,11 @@ int SimBackend::set_option(native_socket fd, int level, int name, const void* va
   return guarded([&] {
     return impl_->network.set_option(*socket, level, name, {static_cast<const char*>(value), size});
   });
+}
+
+int SimBackend::set_no_delay(native_socket fd) noexcept {
+  const int on = 1;
+  return set_option(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 int SimBackend::get_option(native_socket fd, int level, int name, void* value,

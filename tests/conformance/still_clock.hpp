@@ -57,6 +57,7 @@ class StillClock : public IoBackend {
                  std::uint32_t size) noexcept override {
     return real_->set_option(fd, level, option, value, size);
   }
+  int set_no_delay(native_socket fd) noexcept override { return real_->set_no_delay(fd); }
   int get_option(native_socket fd, int level, int option, void* value,
                  std::uint32_t& size) noexcept override {
     return real_->get_option(fd, level, option, value, size);

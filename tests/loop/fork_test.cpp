@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -217,6 +218,24 @@ TEST_P(Fork, TheParentIsStillWokenAfterAChildClosedIts) {
 
   thread.join();
   EXPECT_TRUE(woken);
+}
+
+// Handlers of the program's own, there before its first loop: they may use what aster locks
+// over a fork.
+int asked_in_parent = 0;
+int asked_in_child = 0;
+const int registered =
+    ::pthread_atfork([] { asked_in_parent += get_event_loop_policy() != nullptr ? 1 : 0; },
+                     [] { asked_in_parent += get_event_loop_policy() != nullptr ? 1 : 0; },
+                     [] { asked_in_child += get_event_loop_policy() != nullptr ? 1 : 0; });
+
+TEST(ForkHandlers, OfOthersMayAskForThePolicy) {
+  ASSERT_EQ(registered, 0);
+  asked_in_parent = 0;
+
+  EXPECT_TRUE(in_child([] { return asked_in_child == 1; }));
+
+  EXPECT_EQ(asked_in_parent, 2);
 }
 
 TEST_P(Fork, ALockThatAnotherThreadHoldsIsFreeInTheChild) {

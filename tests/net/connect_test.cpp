@@ -93,10 +93,10 @@ TEST_P(Connect, TheLocalAddressCanBeChosen) {  // CON-7
     std::string line = co_await greeting("127.0.0.1", port_of(server), options);
     EXPECT_THAT(line, ::testing::StartsWith("127.0.0.2:"));
 
-    options.local_host = "127.0.0.3";
+    options.local_host = "127.9.8.7";  // Which no other test binds.
     options.local_port = local;
     line = co_await greeting("127.0.0.1", port_of(server), options);
-    EXPECT_EQ(line, "127.0.0.3:" + std::to_string(local) + "\n");
+    EXPECT_EQ(line, "127.9.8.7:" + std::to_string(local) + "\n");
 
     options.local_host = "::1";
     options.local_port = 0;

@@ -10,10 +10,10 @@
 
 namespace aster::support {
 
-/// A TCP port where nobody listens and that nobody else is given meanwhile: a bound socket
-/// that does not listen holds it, so connections are refused. A port that is only let go may
-/// at once be another program's. A server that sets SO_REUSEADDR, as servers do by
-/// default, can still take it, and let it go.
+/// A TCP port of an address where nobody listens and that nobody else is given meanwhile: a
+/// bound socket that does not listen holds it, so connections are refused. A port that is only let
+/// go may at once be another program's. A server that sets SO_REUSEADDR, as servers do by default,
+/// can still take it, and let it go.
 class KeptPort {
  public:
   /// By a socket of this back end; of `host`'s addresses, "::" meaning those of IPv4 too.

@@ -153,6 +153,9 @@ class ASTER_API IoBackend {
   /// setsockopt. 0 or minus errno.
   virtual int set_option(native_socket fd, int level, int name, const void* value,
                          std::uint32_t size) noexcept = 0;
+  /// Has what is written to a connection of IPv4 or IPv6 sent at once (TCP_NODELAY). The
+  /// socket counts as TCP until it is handed back. 0 or minus errno.
+  virtual int set_no_delay(native_socket fd) noexcept = 0;
   /// getsockopt; `size` says the room and then the length. 0 or minus errno.
   virtual int get_option(native_socket fd, int level, int name, void* value,
                          std::uint32_t& size) noexcept = 0;

@@ -191,6 +191,7 @@ class ASTER_API SimBackend final : public IoBackend {
   int peer_address(native_socket fd, void* address, std::uint32_t& size) noexcept override;
   int set_option(native_socket fd, int level, int name, const void* value,
                  std::uint32_t size) noexcept override;
+  int set_no_delay(native_socket fd) noexcept override;
   int get_option(native_socket fd, int level, int name, void* value,
                  std::uint32_t& size) noexcept override;
   std::int64_t send_now(native_socket fd, const char* data, std::size_t size) noexcept override;
